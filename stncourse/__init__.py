@@ -1,0 +1,39 @@
+"""Building blocks of the course on Spatial Transformer Networks.
+
+Every public name is importable from here; its module is loaded when it is first used, so that ``import stncourse``
+costs little more than ``import torch``.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    name: module
+    for module, names in {
+        "data": "BACKGROUND MNIST_MEAN MNIST_STD Batches Digits MNISTUnavailable denormalize load_digits normalize",
+        "distortions": "KINDS Distorted distort",
+        "grids": "AffineGrid affine_grid affine_theta",
+        "localization": "LocalizationNetwork",
+        "models": "DigitCNN STNClassifier load_pretrained",
+        "sampling": "Sampler bilinear_sample",
+        "training": "FAST_RECIPE TUTORIAL_RECIPE History Metrics Recipe evaluate fit load_recorded",
+        "transformer": "SpatialTransformer Transformed",
+        "visualization": "plot_history plot_theta show_before_after show_digits show_grid",
+    }.items()
+    for name in names.split()
+}
+
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605
+
+
+def __getattr__(name):
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'stncourse' has no attribute {name!r}")
+    value = getattr(import_module(f"stncourse.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,101 @@
+"""Command line: ``python -m stncourse train`` and ``python -m stncourse doctor``."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m stncourse", description="Spatial Transformer Networks, from a shell.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    train = commands.add_parser("train", help="train the tutorial's network on MNIST", description=_train.__doc__)
+    train.add_argument("--recipe", choices=("tutorial", "fast"), default="tutorial")
+    train.add_argument("--epochs", type=_positive, help="default: the recipe's")
+    train.add_argument("--model", choices=("stn", "cnn"), default="stn", help="with or without the spatial transformer")
+    train.add_argument("--distortion", choices=("none", "R", "RTS"), default="none", help="distort train and test digits")
+    train.add_argument("--source", choices=("auto", "mnist", "offline"), default="auto")
+    train.add_argument("--device", default="auto")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--save", type=_writable, metavar="FILE.safetensors", help="write the trained weights")
+    train.add_argument("--history", type=_writable, metavar="FILE.json", help="write loss and accuracy per epoch")
+    train.set_defaults(run=_train)
+
+    doctor = commands.add_parser("doctor", help="check this machine, and say what to do about what is wrong")
+    doctor.set_defaults(run=_doctor)
+
+    options = parser.parse_args(arguments)
+    return options.run(options)
+
+
+def _positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {value}")
+    return value
+
+
+def _writable(text):
+    """A path in a folder that exists: better to know before an hour of training than after."""
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"the folder {path.parent} does not exist")
+    return path
+
+
+def _train(options):
+    """Train on MNIST and print loss and accuracy per epoch."""
+    import torch
+
+    import stncourse
+    from stncourse.training import evaluate, fit
+
+    recipe = {"tutorial": stncourse.TUTORIAL_RECIPE, "fast": stncourse.FAST_RECIPE}[options.recipe]
+    recipe = recipe.but(epochs=options.epochs) if options.epochs else recipe
+    try:
+        digits = [stncourse.load_digits(split, options.source) for split in ("train", "test")]
+    except stncourse.MNISTUnavailable as error:
+        print(error, file=sys.stderr)
+        return 1
+    train, test = digits
+    transform = None
+    if options.distortion != "none":
+        # Fresh distortions every epoch to learn from; the same ones every time to measure on.
+        generator = torch.Generator().manual_seed(1234)
+        distorted = stncourse.distort(test.images, options.distortion, generator).images
+        test = stncourse.Digits(distorted, test.labels, test.source)
+
+        def transform(images, generator):
+            return stncourse.distort(images, options.distortion, generator).images
+
+    torch.manual_seed(options.seed)
+    size = tuple(test.images.shape[-2:])
+    model = stncourse.STNClassifier(size) if options.model == "stn" else stncourse.DigitCNN(size)
+    print(f"{train} · {options.model} · distortion {options.distortion} · recipe {recipe.name}")
+    history = fit(model, train, test, recipe, options.device, seed=options.seed, transform=transform)
+    history.info |= {"model": options.model, "distortion": options.distortion}
+    if options.history:
+        history.save(options.history)
+    if options.save:
+        accuracy = evaluate(model, test, options.device).accuracy
+        _save_weights(model, {**history.info, "recipe": history.recipe, "test_accuracy": accuracy}, options.save)
+    return 0
+
+
+def _save_weights(model, info, path):
+    """safetensors: loading such a file never runs code. What it is goes into the file's metadata."""
+    from safetensors.torch import save_file
+
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    save_file(state, path, metadata={"info": json.dumps(info)})
+
+
+def _doctor(options):
+    from stncourse.doctor import report
+
+    return report()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""Where to compute: cuda, mps or cpu."""
+
+import torch
+
+
+def resolve_device(device="auto"):
+    """Turn ``"auto"`` or a device name into a ``torch.device`` that works on this machine.
+
+    Args:
+        device: ``"auto"`` (cuda if there is one, else mps, else cpu), or anything ``torch.device`` takes.
+
+    Returns:
+        torch.device
+
+    Raises:
+        TypeError: ``device`` is neither a string nor a ``torch.device``.
+        ValueError: no such device name, or that device is not available here.
+
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    if isinstance(device, torch.device):
+        resolved = device
+    elif not isinstance(device, str):
+        raise TypeError(f"device: expected 'auto', a device name or a torch.device, got {type(device).__name__}")
+    elif device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    else:
+        try:
+            resolved = torch.device(device)
+        except RuntimeError as error:
+            raise ValueError(f"device: expected 'auto' or a torch device name such as 'cpu', got {device!r}") from error
+    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if resolved.type in available and not available[resolved.type]():
+        raise ValueError(f"device: {str(resolved)!r} was asked for, but this machine has none; try 'auto' or 'cpu'")
+    return resolved

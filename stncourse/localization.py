@@ -1,0 +1,90 @@
+"""Localization network: image -> the parameters of a transform (Jaderberg et al. 2015, section 3.1)."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stncourse import _check
+
+# Below this a 7×7 convolution, a pooling, a 5×5 convolution and a pooling leave no pixel.
+_MINIMUM_SIZE = 18
+_AFFINE_IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+class LocalizationNetwork(nn.Module):
+    """The classic tutorial's localization network, for any image size: two convolutions, two linear layers, θ.
+
+    It starts at the identity: the last layer's weights are 0 and its bias is the identity transform, so that before
+    any training every image passes through unchanged. Both are needed; the bias alone would be drowned by random weights.
+
+    Args:
+        image_size: ``(H, W)``, or one int for a square. Smaller than 18 is padded (by its edge pixels) up to 18.
+        in_channels: channels of the images.
+        num_parameters: how many numbers the grid generator wants; 6 for affine.
+        hidden: width of the first linear layer.
+        identity: ``(num_parameters,)``, the parameters to start from. Default: the affine identity, for 6 parameters.
+
+    Convention:
+        images ``(N, C, H, W)`` -> parameters ``(N, num_parameters)``, for affine the rows of θ, which maps output → input.
+
+    Raises:
+        TypeError, ValueError: an argument is not of the kind or size above; in ``forward``, images of another size.
+
+    >>> LocalizationNetwork(28)(torch.zeros(2, 1, 28, 28)).tolist()[0]
+    [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    """
+
+    def __init__(self, image_size, in_channels=1, num_parameters=6, hidden=32, identity=None):
+        super().__init__()
+        self.image_size = _check.image_size("image_size", image_size)
+        self.in_channels = _check.positive_int("in_channels", in_channels)
+        _check.positive_int("num_parameters", num_parameters)
+        _check.positive_int("hidden", hidden)
+        if identity is None and num_parameters != len(_AFFINE_IDENTITY):
+            raise ValueError("identity: expected the parameters to start from when num_parameters is not 6, got None")
+        identity = torch.tensor(_AFFINE_IDENTITY) if identity is None else identity
+        _check.tensor("identity", identity, str(num_parameters))
+
+        self.localization = nn.Sequential(
+            nn.Conv2d(in_channels, 8, kernel_size=7),
+            nn.MaxPool2d(2, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(8, 10, kernel_size=5),
+            nn.MaxPool2d(2, stride=2),
+            nn.ReLU(),
+        )
+        height, width = (((max(size, _MINIMUM_SIZE) - 6) // 2 - 4) // 2 for size in self.image_size)
+        self.fc_loc = nn.Sequential(
+            nn.Linear(10 * height * width, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, num_parameters),
+        )
+        self.start_at(identity)
+
+    def start_at(self, parameters):
+        """Set the last layer so that every image gets these ``(num_parameters,)`` parameters, whatever it shows."""
+        last = self.fc_loc[-1]
+        _check.tensor("parameters", parameters, str(last.out_features))
+        with torch.no_grad():
+            last.weight.zero_()
+            last.bias.copy_(parameters)
+
+    def forward(self, images):
+        """``(N, C, H, W)`` images -> ``(N, num_parameters)``."""
+        check_image_shape(images, self.in_channels, self.image_size)
+        features = self.localization(pad_to(images, _MINIMUM_SIZE))
+        return self.fc_loc(features.flatten(1))
+
+
+def check_image_shape(images, channels, size):
+    """Check for ``(N, channels, *size)`` floating-point images."""
+    _check.tensor("images", images, f"N {channels} {size[0]} {size[1]}")
+
+
+def pad_to(images, minimum):
+    """Repeat the edge pixels until height and width are at least ``minimum``; larger images pass untouched."""
+    missing = [max(0, minimum - size) for size in images.shape[-2:]]
+    if not any(missing):
+        return images
+    (top, left) = (m // 2 for m in missing)
+    return F.pad(images, (left, missing[1] - left, top, missing[0] - top), mode="replicate")

@@ -1,0 +1,164 @@
+"""The sampler: read an image at the grid's coordinates (Jaderberg et al. 2015, section 3.3)."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stncourse import _check
+
+MODES = ("bilinear", "nearest", "bicubic")
+PADDING_MODES = ("zeros", "border", "reflection")
+
+
+def bilinear_sample(images, grid, padding_mode="zeros", align_corners=False):
+    """Bilinear sampling from scratch: each output pixel mixes the four input pixels around its point.
+
+    The paper's equation 5, equal to ``torch.nn.functional.grid_sample`` in value and in the gradient by images and by
+    grid (equations 6 and 7, which autograd derives from these lines). Made for reading; :class:`Sampler` is the fast one.
+
+    Args:
+        images: ``(N, C, H, W)`` floating-point.
+        grid: ``(N, H_out, W_out, 2)``, last axis (x, y), same dtype and device as ``images``.
+        padding_mode: what lies outside the image. ``"zeros"``: 0. ``"border"``: the nearest edge pixel.
+            ``"reflection"``: the image mirrored at its edges.
+        align_corners: the value given to the grid generator.
+
+    Returns:
+        ``(N, C, H_out, W_out)``.
+
+    Convention:
+        Coordinates in [-1, 1], x right, y down. ``align_corners=False``: ±1 are the image's outer edges; True: ±1 are
+        the centres of the edge pixels. A grid point that is NaN reads nothing: 0.
+
+    Raises:
+        TypeError, ValueError: an argument is not of the kind or shape above.
+
+    >>> image = torch.tensor([[[[0.0, 10.0]]]])  # two pixels, centres at x = -0.5 and 0.5
+    >>> bilinear_sample(image, torch.tensor([[[[0.25, 0.0]]]]))
+    tensor([[[[7.5000]]]])
+    """
+    _check_images_and_grid(images, grid)
+    _check.choice("padding_mode", padding_mode, PADDING_MODES)
+    n, channels, height, width = images.shape
+    x = _to_pixels(grid[..., 0], width, padding_mode, align_corners)
+    y = _to_pixels(grid[..., 1], height, padding_mode, align_corners)
+    left, top = x.detach().floor(), y.detach().floor()
+
+    output = 0
+    for column, weight_x in ((left, left + 1 - x), (left + 1, x - left)):
+        for row, weight_y in ((top, top + 1 - y), (top + 1, y - top)):
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            index = torch.where(inside, row * width + column, 0).long().reshape(n, 1, -1)
+            pixels = images.reshape(n, channels, -1).gather(2, index.expand(-1, channels, -1))
+            weight = torch.where(inside, weight_x * weight_y, 0)
+            output = output + pixels.reshape(n, channels, *x.shape[1:]) * weight[:, None]
+    return output
+
+
+def _to_pixels(coordinate, size, padding_mode, align_corners):
+    """Normalised coordinate -> pixel index, with the points outside folded back as ``padding_mode`` says."""
+    if align_corners:
+        pixel, low, high = (coordinate + 1) / 2 * (size - 1), 0.0, size - 1.0
+    else:
+        pixel, low, high = ((coordinate + 1) * size - 1) / 2, -0.5, size - 0.5
+    if padding_mode == "reflection":
+        pixel = _reflect(pixel, low, high)
+    if padding_mode != "zeros":
+        # Not clamp(): its gradient at the very edge is 1, torch's grid_sample has 0 there.
+        pixel = torch.where((pixel > 0) & (pixel < size - 1), pixel, pixel.detach().clamp(0, size - 1))
+    return pixel
+
+
+def _reflect(pixel, low, high):
+    """Mirror at ``low`` and ``high`` as often as it takes to land between them."""
+    span = high - low
+    if span == 0:  # one pixel between two corners that are the same point
+        return pixel.clamp(low, high)
+    distance = torch.where(pixel < low, low - pixel, pixel - low)
+    bounces = (distance.detach() / span).floor()
+    rest = torch.fmod(distance, span)
+    return torch.where(bounces % 2 == 0, low + rest, high - rest)
+
+
+class Sampler(nn.Module):
+    """Sampler on ``torch.nn.functional.grid_sample``, with a padding value that means what you say.
+
+    Args:
+        mode: ``"bilinear"``, ``"nearest"`` (no gradient to the grid: it is 0 everywhere) or ``"bicubic"``.
+        padding_mode: ``"zeros"``, ``"border"`` or ``"reflection"``.
+        padding_value: what lies outside the image when ``padding_mode="zeros"``: a number, or one per channel. Give the
+            value of *background after normalisation* (``stncourse.BACKGROUND`` for MNIST). The 0 of ``grid_sample`` is
+            a mid-grey there, and paints a bright frame.
+        align_corners: the value given to the grid generator.
+
+    Convention:
+        images ``(N, C, H, W)``, grid ``(N, H_out, W_out, 2)`` with (x, y) in [-1, 1], output ``(N, C, H_out, W_out)``.
+
+    Raises:
+        TypeError, ValueError: an argument is not of the kind or shape above.
+
+    >>> outside = torch.full((1, 1, 1, 2), 5.0)
+    >>> Sampler(padding_value=-0.5)(torch.ones(1, 1, 4, 4), outside)
+    tensor([[[[-0.5000]]]])
+    """
+
+    def __init__(self, mode="bilinear", padding_mode="zeros", padding_value=0.0, align_corners=False):
+        super().__init__()
+        self.mode = _check.choice("mode", mode, MODES)
+        self.padding_mode = _check.choice("padding_mode", padding_mode, PADDING_MODES)
+        self.padding_value = padding_value
+        self.align_corners = align_corners
+
+    @property
+    def padding_value(self):
+        """What lies outside the image: a float, or a tuple with one float per channel."""
+        return self._padding_value
+
+    @padding_value.setter
+    def padding_value(self, value):
+        values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+        if not values or not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
+            raise TypeError(f"padding_value: expected a number or one number per channel, got {_check.describe(value)}")
+        self._padding_value = tuple(map(float, values)) if isinstance(value, (tuple, list)) else float(value)
+
+    def forward(self, images, grid):
+        """Read ``images`` at ``grid``."""
+        _check_images_and_grid(images, grid)
+        if self.padding_mode != "zeros" or not self._pads_with_something():
+            return self._sample(images, grid)
+        # grid_sample pads with 0. Move the padding value to 0, sample, move it back.
+        value = self._value_like(images)
+        return self._sample(images - value, grid) + value
+
+    def extra_repr(self):
+        return (
+            f"mode={self.mode!r}, padding_mode={self.padding_mode!r}, padding_value={self.padding_value}, "
+            f"align_corners={self.align_corners}"
+        )
+
+    def _sample(self, images, grid):
+        return F.grid_sample(images, grid, self.mode, self.padding_mode, self.align_corners)
+
+    def _pads_with_something(self):
+        return any(self.padding_value) if isinstance(self.padding_value, tuple) else self.padding_value != 0
+
+    def _value_like(self, images):
+        if isinstance(self.padding_value, float):
+            return self.padding_value
+        if len(self.padding_value) != images.shape[1]:
+            raise ValueError(
+                f"padding_value: expected one number per channel, {images.shape[1]} in all, got {self.padding_value}"
+            )
+        return images.new_tensor(self.padding_value)[:, None, None]
+
+
+def _check_images_and_grid(images, grid):
+    _check.tensor("images", images, "N C H W")
+    _check.tensor("grid", grid, "N H_out W_out 2")
+    if len(images) != len(grid):
+        raise ValueError(f"grid: expected one grid per image, {len(images)} in all, got {len(grid)}")
+    if images.dtype != grid.dtype or images.device != grid.device:
+        raise ValueError(
+            f"grid: expected the dtype and device of images ({images.dtype} on {images.device}), "
+            f"got {grid.dtype} on {grid.device}"
+        )

@@ -1,0 +1,87 @@
+"""SpatialTransformer = localization network + grid generator + sampler (Jaderberg et al. 2015, figure 2)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from stncourse import _check
+from stncourse.grids import AffineGrid
+from stncourse.localization import LocalizationNetwork
+from stncourse.sampling import Sampler
+
+FAMILIES = {"affine": AffineGrid}
+
+
+class Transformed(NamedTuple):
+    """What a :class:`SpatialTransformer` did to a batch."""
+
+    images: torch.Tensor  #: (N, C, H_out, W_out), the warped images
+    theta: torch.Tensor  #: (N, 2, 3), output → input
+    grid: torch.Tensor  #: (N, H_out, W_out, 2), where each output pixel looked on the input, (x, y) in [-1, 1]
+
+
+class SpatialTransformer(nn.Module):
+    """A layer that chooses where to look: localization network, grid generator, sampler.
+
+    Args:
+        localization: module, images ``(N, C, H, W)`` -> parameters ``(N, grid_generator.num_parameters)``.
+        grid_generator: e.g. :class:`stncourse.AffineGrid`.
+        sampler: :class:`stncourse.Sampler`; its ``align_corners`` has to be the grid generator's.
+        output_size: ``(H_out, W_out)``, or one int; default: the input's own size.
+
+    Convention:
+        θ maps output → input, in [-1, 1], (x, y), ``align_corners=False``. Outside the image lies the sampler's
+        ``padding_value``.
+
+    Raises:
+        ValueError: ``output_size`` is not a size, or grid generator and sampler differ in ``align_corners``.
+
+    >>> stn = SpatialTransformer.for_images(28, channels=1)
+    >>> images = torch.rand(2, 1, 28, 28)
+    >>> torch.allclose(stn(images), images, atol=1e-5)  # untrained: the identity
+    True
+    """
+
+    def __init__(self, localization, grid_generator, sampler, output_size=None):
+        super().__init__()
+        if grid_generator.align_corners != sampler.align_corners:
+            raise ValueError(
+                f"sampler: expected the grid generator's align_corners={grid_generator.align_corners}, "
+                f"got {sampler.align_corners}; a mismatch moves every pixel"
+            )
+        self.localization = localization
+        self.grid_generator = grid_generator
+        self.sampler = sampler
+        self.output_size = None if output_size is None else _check.image_size("output_size", output_size)
+
+    @classmethod
+    def for_images(cls, size, channels=1, family="affine", *, output_size=None, padding_mode="zeros", padding_value=0.0):
+        """A ready SpatialTransformer for images of this size, starting at the identity.
+
+        Args:
+            size: ``(H, W)``, or one int for a square.
+            channels: channels of the images.
+            family: which transforms; one of ``stncourse.transformer.FAMILIES``.
+            output_size: default: ``size``.
+            padding_mode, padding_value: as for :class:`stncourse.Sampler`.
+
+        >>> SpatialTransformer.for_images((20, 40), channels=3, output_size=16)(torch.rand(1, 3, 20, 40)).shape
+        torch.Size([1, 3, 16, 16])
+        """
+        generator = FAMILIES[_check.choice("family", family, FAMILIES)]()
+        localization = LocalizationNetwork(size, channels, generator.num_parameters, identity=generator.identity())
+        sampler = Sampler(padding_mode=padding_mode, padding_value=padding_value)
+        return cls(localization, generator, sampler, output_size)
+
+    def transform(self, images):
+        """``(N, C, H, W)`` images -> :class:`Transformed` ``(images, theta, grid)``."""
+        _check.tensor("images", images, "N C H W")
+        parameters = self.localization(images)
+        size = self.output_size or tuple(images.shape[-2:])
+        grid = self.grid_generator(parameters, size)
+        return Transformed(self.sampler(images, grid), self.grid_generator.theta(parameters), grid)
+
+    def forward(self, images):
+        """``(N, C, H, W)`` images -> warped ``(N, C, H_out, W_out)``."""
+        return self.transform(images).images
