@@ -11,7 +11,8 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     name: module
     for module, names in {
-        "data": "BACKGROUND MNIST_MEAN MNIST_STD Batches Digits MNISTUnavailable denormalize load_digits normalize",
+        "data": "BACKGROUND MNIST_MEAN MNIST_STD Batches Digits DigitsDataset MNISTUnavailable "
+        "denormalize load_digits normalize",
         "distortions": "KINDS Distorted distort",
         "grids": "AffineGrid affine_grid affine_theta",
         "localization": "LocalizationNetwork",
@@ -24,7 +25,7 @@ _MODULE_OF = {
     for name in names.split()
 }
 
-__all__ = sorted(_MODULE_OF)  # noqa: PLE0605
+__all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name):

@@ -1,23 +1,22 @@
 """Command line: ``python -m stncourse train`` and ``python -m stncourse doctor``."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m stncourse", description="Spatial Transformer Networks, from a shell.")
+    parser = argparse.ArgumentParser(prog="python -m stncourse", description="Spatial transformers from a shell.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     train = commands.add_parser("train", help="train the tutorial's network on MNIST", description=_train.__doc__)
     train.add_argument("--recipe", choices=("tutorial", "fast"), default="tutorial")
     train.add_argument("--epochs", type=_positive, help="default: the recipe's")
-    train.add_argument("--model", choices=("stn", "cnn"), default="stn", help="with or without the spatial transformer")
-    train.add_argument("--distortion", choices=("none", "R", "RTS"), default="none", help="distort train and test digits")
+    train.add_argument("--model", choices=("stn", "cnn"), default="stn", help="with or without a transformer")
+    train.add_argument("--distortion", choices=("none", "R", "RTS"), default="none", help="distort all digits")
     train.add_argument("--source", choices=("auto", "mnist", "offline"), default="auto")
-    train.add_argument("--device", default="auto")
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--device", type=_device, default="auto", help="auto, cpu, cuda, mps")
+    train.add_argument("--seed", type=_seed, default=0)
     train.add_argument("--save", type=_writable, metavar="FILE.safetensors", help="write the trained weights")
     train.add_argument("--history", type=_writable, metavar="FILE.json", help="write loss and accuracy per epoch")
     train.set_defaults(run=_train)
@@ -30,10 +29,27 @@ def main(arguments=None):
 
 
 def _positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {value}")
-    return value
+    return _whole_number(text, 1)
+
+
+def _seed(text):
+    return _whole_number(text, 0)
+
+
+def _whole_number(text, minimum):
+    if not text.isdecimal() or int(text) < minimum:
+        raise argparse.ArgumentTypeError(f"expected a whole number, at least {minimum}, got {text!r}")
+    return int(text)
+
+
+def _device(text):
+    """A device that works here: better to know before the digits are loaded."""
+    from stncourse.device import resolve_device
+
+    try:
+        return resolve_device(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("device: ")) from error
 
 
 def _writable(text):
@@ -41,6 +57,8 @@ def _writable(text):
     path = Path(text)
     if not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"the folder {path.parent} does not exist")
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder, not a file")
     return path
 
 
@@ -49,6 +67,7 @@ def _train(options):
     import torch
 
     import stncourse
+    from stncourse.models import save_weights
     from stncourse.training import evaluate, fit
 
     recipe = {"tutorial": stncourse.TUTORIAL_RECIPE, "fast": stncourse.FAST_RECIPE}[options.recipe]
@@ -79,16 +98,8 @@ def _train(options):
         history.save(options.history)
     if options.save:
         accuracy = evaluate(model, test, options.device).accuracy
-        _save_weights(model, {**history.info, "recipe": history.recipe, "test_accuracy": accuracy}, options.save)
+        save_weights(model, {**history.info, "recipe": history.recipe, "test_accuracy": accuracy}, options.save)
     return 0
-
-
-def _save_weights(model, info, path):
-    """safetensors: loading such a file never runs code. What it is goes into the file's metadata."""
-    from safetensors.torch import save_file
-
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    save_file(state, path, metadata={"info": json.dumps(info)})
 
 
 def _doctor(options):

@@ -52,6 +52,6 @@ def positive_int(name, value, *, minimum=1):
 
 def choice(name, value, options):
     """Check that ``value`` is one of ``options``."""
-    if value not in options:
+    if value not in tuple(options):  # a tuple: looking in a dict fails for what has no hash
         raise ValueError(f"{name}: expected one of {', '.join(map(repr, options))}, got {describe(value)}")
     return value

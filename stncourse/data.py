@@ -2,12 +2,15 @@
 
 import contextlib
 import hashlib
+import http.client
 import os
 import queue
+import re
 import shutil
 import socket
 import tempfile
 import threading
+import time
 import urllib.request
 import zlib
 from dataclasses import dataclass
@@ -70,6 +73,8 @@ class Digits:
         if self.images.dtype != torch.uint8:
             raise TypeError(f"images: expected raw uint8 images, got {_check.describe(self.images)}")
         _check.tensor("labels", self.labels, "N", floating=False)
+        if self.labels.dtype != torch.int64:
+            raise TypeError(f"labels: expected int64 labels, got {_check.describe(self.labels)}")
         if len(self.labels) != len(self.images):
             raise ValueError(f"labels: expected one per image, {len(self.images)} in all, got {len(self.labels)}")
 
@@ -174,6 +179,10 @@ class Batches:
     def __init__(self, digits, batch_size=64, shuffle=False, seed=0, device="cpu", transform=None):
         if not isinstance(digits, Digits):
             raise TypeError(f"digits: expected Digits, got {_check.describe(digits)}")
+        if not isinstance(shuffle, bool):
+            raise TypeError(f"shuffle: expected True or False, got {_check.describe(shuffle)}")
+        if transform is not None and not callable(transform):
+            raise TypeError(f"transform: expected a function or None, got {_check.describe(transform)}")
         self.batch_size = _check.positive_int("batch_size", batch_size)
         self.shuffle, self.transform = shuffle, transform
         self.seed = _check.positive_int("seed", seed, minimum=0)
@@ -188,12 +197,43 @@ class Batches:
         # One generator per epoch, so that an epoch can be repeated without having run those before it.
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         self.epoch += 1
-        order = torch.randperm(len(self.images), generator=generator) if self.shuffle else torch.arange(len(self.images))
-        for index in order.to(self.images.device).split(self.batch_size):
+        n = len(self.images)
+        order = torch.randperm(n, generator=generator) if self.shuffle else torch.arange(n)
+        order = order.to(self.images.device)
+        for start in range(0, n, self.batch_size):
+            index = order[start : start + self.batch_size]
             images = self.images[index]
             if self.transform is not None:
                 images = self.transform(images / 255, generator)
             yield normalize(images), self.labels[index]
+
+
+class DigitsDataset(torch.utils.data.Dataset):
+    """Digits one by one as ``(image, label)``, for torch's ``DataLoader``: what ``torchvision.datasets.MNIST`` gives.
+
+    Args:
+        digits: :class:`Digits` of one channel.
+        transform: PIL image -> anything, for example torchvision's ``ToTensor``; None leaves the PIL image.
+
+    >>> image, label = DigitsDataset(load_digits("test", source="offline"))[0]
+    >>> image.size, type(label)
+    ((28, 28), <class 'int'>)
+    """
+
+    def __init__(self, digits, transform=None):
+        if not isinstance(digits, Digits):
+            raise TypeError(f"digits: expected Digits, got {_check.describe(digits)}")
+        self.digits, self.transform = digits, transform
+
+    def __len__(self):
+        return len(self.digits)
+
+    def __getitem__(self, index):
+        from PIL import Image
+
+        image = Image.fromarray(self.digits.images[index, 0].numpy())
+        label = int(self.digits.labels[index])
+        return (image if self.transform is None else self.transform(image)), label
 
 
 def load_digits(split="train", source="auto", root=None):
@@ -224,9 +264,8 @@ def load_digits(split="train", source="auto", root=None):
     _check.choice("source", source, SOURCES)
     if source == "offline":
         return _load_offline(split)
-    root = Path(root or os.environ.get("STNCOURSE_DATA_DIR") or _user_cache()).expanduser()
     try:
-        return _load_mnist(split, root)
+        return _load_mnist(split, cache_folder(root))
     except MNISTUnavailable as error:
         if source == "mnist":
             raise
@@ -237,10 +276,18 @@ def load_digits(split="train", source="auto", root=None):
         return _load_offline(split)
 
 
-def _user_cache():
+def cache_folder(root=None):
+    """Where MNIST is kept: ``root``, else ``STNCOURSE_DATA_DIR``, else this user's cache folder."""
     import platformdirs
 
-    return platformdirs.user_cache_path("stncourse")
+    root = root or os.environ.get("STNCOURSE_DATA_DIR") or platformdirs.user_cache_path("stncourse")
+    return Path(root).expanduser()
+
+
+def cached(split, root=None):
+    """Whether this split of MNIST is in the cache, byte for byte. Downloads nothing."""
+    _check.choice("split", split, SPLITS)
+    return _is_intact(cache_folder(root) / "MNIST" / "raw", _FILES[split])
 
 
 _said = set()
@@ -261,11 +308,15 @@ def _load_offline(split):
 
 
 def _load_mnist(split, root):
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
     folder = root / "MNIST" / "raw"
     if not _is_intact(folder, _FILES[split]):
         _download(root, folder)
-    dataset = _mnist_class()(root, train=split == "train")
-    return Digits(dataset.data[:, None], dataset.targets, "mnist")
+    # Not by torchvision's class: it refuses when a file of the other split is missing, and prefers what an old release
+    # of it may have left in MNIST/processed to the files that were just checked.
+    images, labels = (str(folder / name) for name in _FILES[split])
+    return Digits(read_image_file(images)[:, None], read_label_file(labels), "mnist")
 
 
 def _is_intact(folder, files):
@@ -279,7 +330,7 @@ def _is_intact(folder, files):
         return False
 
 
-def _mnist_class(mirrors=()):
+def _mnist_class(mirrors):
     """torchvision's MNIST with these mirrors. torchvision names the folder after the class."""
     from torchvision.datasets import MNIST
 
@@ -307,7 +358,7 @@ def _download(root, folder):
                 for name in all_files:
                     os.replace(Path(dataset.raw_folder) / name, folder / name)
             return
-        except (OSError, RuntimeError, EOFError, ValueError, zlib.error) as error:
+        except (OSError, http.client.HTTPException, RuntimeError, EOFError, ValueError, zlib.error) as error:
             failures.append(f"{mirror}: {_one_line(error)}")
     raise MNISTUnavailable(
         f"MNIST could not be downloaded to {root} ({'; '.join(failures)}). "
@@ -333,7 +384,8 @@ def _copy_archives(mirror, root):
 
 
 def _one_line(error):
-    text = " ".join(str(error).split())
+    # The scratch folder has another name each time: without it, the same reason reads the same.
+    text = " ".join(re.sub(r"\.download-\w+", ".download", str(error)).split())
     return f"{type(error).__name__}: {text[:200]}"
 
 
@@ -356,15 +408,16 @@ def _answering(mirrors, failures):
             with urllib.request.urlopen(request, timeout=_PATIENCE) as response:
                 response.read(1)
             answers.put((mirror, None))
-        except (OSError, ValueError) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             answers.put((mirror, _one_line(error)))
 
     results = dict.fromkeys(mirrors, f"no answer within {_PATIENCE} s")
     for mirror in mirrors:
         threading.Thread(target=ask, args=(mirror,), daemon=True).start()
+    deadline = time.monotonic() + _PATIENCE
     with contextlib.suppress(queue.Empty):
         for _ in mirrors:
-            mirror, error = answers.get(timeout=_PATIENCE)
+            mirror, error = answers.get(timeout=max(0, deadline - time.monotonic()))
             results[mirror] = error
     failures += [f"{mirror}: {error}" for mirror, error in results.items() if error]
     yield from [mirror for mirror, error in results.items() if not error]

@@ -32,7 +32,7 @@ def resolve_device(device="auto"):
             resolved = torch.device(device)
         except RuntimeError as error:
             raise ValueError(f"device: expected 'auto' or a torch device name such as 'cpu', got {device!r}") from error
-    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if resolved.type in available and not available[resolved.type]():
+    counts = {"cuda": torch.cuda.device_count, "mps": lambda: int(torch.backends.mps.is_available())}
+    if resolved.type in counts and (resolved.index or 0) >= counts[resolved.type]():
         raise ValueError(f"device: {str(resolved)!r} was asked for, but this machine has none; try 'auto' or 'cpu'")
     return resolved

@@ -139,7 +139,7 @@ def _pair(name, value, allow_single=False):
 def _broadcast(*named):
     """(name, number or 1-D tensor) pairs -> 1-D tensors of one common length, dtype and device."""
     tensors = [value for _, value in named if isinstance(value, torch.Tensor)]
-    dtype = tensors[0].dtype if tensors and tensors[0].is_floating_point() else torch.float32
+    dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
     device = tensors[0].device if tensors else None
     length = max([t.numel() for t in tensors if t.ndim == 1], default=1)
     columns = []

@@ -15,7 +15,7 @@ class LocalizationNetwork(nn.Module):
     """The classic tutorial's localization network, for any image size: two convolutions, two linear layers, θ.
 
     It starts at the identity: the last layer's weights are 0 and its bias is the identity transform, so that before
-    any training every image passes through unchanged. Both are needed; the bias alone would be drowned by random weights.
+    any training every image passes through unchanged. Both are needed: random weights would drown the bias.
 
     Args:
         image_size: ``(H, W)``, or one int for a square. Smaller than 18 is padded (by its edge pixels) up to 18.
@@ -25,7 +25,7 @@ class LocalizationNetwork(nn.Module):
         identity: ``(num_parameters,)``, the parameters to start from. Default: the affine identity, for 6 parameters.
 
     Convention:
-        images ``(N, C, H, W)`` -> parameters ``(N, num_parameters)``, for affine the rows of θ, which maps output → input.
+        images ``(N, C, H, W)`` -> parameters ``(N, num_parameters)``; for affine the rows of θ, output → input.
 
     Raises:
         TypeError, ValueError: an argument is not of the kind or size above; in ``forward``, images of another size.

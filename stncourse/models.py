@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from importlib import resources
 
-import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -75,8 +74,8 @@ class STNClassifier(nn.Module):
         classifier: the :class:`DigitCNN`.
 
     Convention:
-        normalised images ``(N, C, H, W)`` -> log-probabilities ``(N, num_classes)``. θ (from ``model.stn.transform(x)``)
-        maps output → input.
+        normalised images ``(N, C, H, W)`` -> log-probabilities ``(N, num_classes)``. θ, in
+        ``model.stn.transform(x)``, maps output → input.
 
     Raises:
         TypeError, ValueError: as for :class:`DigitCNN`.
@@ -110,7 +109,7 @@ class STNClassifier(nn.Module):
             TypeError: not a mapping. ValueError: a key is missing or unknown, or a shape differs; nothing is changed.
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(f"state_dict: expected the state dict of the tutorial's Net, got {_check.describe(state_dict)}")
+            raise TypeError(f"state_dict: expected the tutorial's state dict, got {_check.describe(state_dict)}")
         own = self.state_dict()
         names = {_tutorial_key(key): key for key in own}
         if missing := names.keys() - state_dict.keys():
@@ -128,25 +127,43 @@ def _tutorial_key(key):
     return key.removeprefix("stn.localization.").removeprefix("classifier.")
 
 
-def load_pretrained():
-    """The trained STN that ships with the package: :class:`STNClassifier` for 28×28 digits turned by up to ±90°.
+def save_weights(model, info, path):
+    """Write a model's weights as safetensors, with ``info`` (a dict that JSON can hold) beside them.
 
-    Made by ``make pretrained``. How it was trained and how well it does is in ``model.info`` (a dict).
+    Loading such a file never runs code.
+
+    Args:
+        model: a torch module.
+        info: what it is: how it was trained, how well it does.
+        path: the file to write.
+    """
+    from safetensors.torch import save_file
+
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    save_file(state, path, metadata={"info": json.dumps(info)})
+
+
+def load_pretrained():
+    """The trained STN that ships with the package: an :class:`STNClassifier` for digits distorted by ``"RTS"``.
+
+    It takes 42×42 images (``distort(digits, "RTS")``) and looks at them through a 28×28 window. Made by
+    ``make pretrained``; how it was trained and how well it does is in ``model.info`` (a dict).
 
     Returns:
         STNClassifier in eval mode, on the CPU.
 
     >>> model = load_pretrained()
-    >>> model.info["distortion"]
-    'R'
+    >>> model.info["distortion"], model.stn.output_size
+    ('RTS', (28, 28))
     """
     from safetensors import safe_open
 
     with (
-        resources.as_file(resources.files("stncourse") / "assets" / "stn_rotated.safetensors") as path,
+        resources.as_file(resources.files("stncourse") / "assets" / "stn_rts.safetensors") as path,
         safe_open(path, framework="pt") as file,
     ):
-        model = STNClassifier()
+        info = json.loads(file.metadata()["info"])
+        model = STNClassifier(info["image_size"], output_size=info["output_size"])
         model.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-        model.info = json.loads(file.metadata()["info"])
+    model.info = info
     return model.eval()

@@ -1,5 +1,7 @@
 """The sampler: read an image at the grid's coordinates (Jaderberg et al. 2015, section 3.3)."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -8,13 +10,14 @@ from stncourse import _check
 
 MODES = ("bilinear", "nearest", "bicubic")
 PADDING_MODES = ("zeros", "border", "reflection")
+_FAR = 10_000.0  # in images: further out than any θ that means something, and still a float16
 
 
 def bilinear_sample(images, grid, padding_mode="zeros", align_corners=False):
     """Bilinear sampling from scratch: each output pixel mixes the four input pixels around its point.
 
     The paper's equation 5, equal to ``torch.nn.functional.grid_sample`` in value and in the gradient by images and by
-    grid (equations 6 and 7, which autograd derives from these lines). Made for reading; :class:`Sampler` is the fast one.
+    grid (equations 6 and 7, which autograd derives from these lines). Made to be read; :class:`Sampler` is fast.
 
     Args:
         images: ``(N, C, H, W)`` floating-point.
@@ -48,8 +51,10 @@ def bilinear_sample(images, grid, padding_mode="zeros", align_corners=False):
     for column, weight_x in ((left, left + 1 - x), (left + 1, x - left)):
         for row, weight_y in ((top, top + 1 - y), (top + 1, y - top)):
             inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            index = torch.where(inside, row * width + column, 0).long().reshape(n, 1, -1)
-            pixels = images.reshape(n, channels, -1).gather(2, index.expand(-1, channels, -1))
+            # Integers before the product: float16 cannot count the pixels of a 64×64 image, float32 not those of 4100².
+            index = torch.where(inside, row, 0).long() * width + torch.where(inside, column, 0).long()
+            index = index.flatten(1)[:, None]
+            pixels = images.flatten(2).gather(2, index.expand(-1, channels, -1))
             weight = torch.where(inside, weight_x * weight_y, 0)
             output = output + pixels.reshape(n, channels, *x.shape[1:]) * weight[:, None]
     return output
@@ -64,7 +69,7 @@ def _to_pixels(coordinate, size, padding_mode, align_corners):
     if padding_mode == "reflection":
         pixel = _reflect(pixel, low, high)
     if padding_mode != "zeros":
-        # Not clamp(): its gradient at the very edge is 1, torch's grid_sample has 0 there.
+        # Not clamp(): its gradient at the very edge is 0 or 1, as torch's version has it; grid_sample has 0 there.
         pixel = torch.where((pixel > 0) & (pixel < size - 1), pixel, pixel.detach().clamp(0, size - 1))
     return pixel
 
@@ -119,6 +124,8 @@ class Sampler(nn.Module):
         values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
         if not values or not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
             raise TypeError(f"padding_value: expected a number or one number per channel, got {_check.describe(value)}")
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"padding_value: expected finite numbers, got {_check.describe(value)}")
         self._padding_value = tuple(map(float, values)) if isinstance(value, (tuple, list)) else float(value)
 
     def forward(self, images, grid):
@@ -137,7 +144,14 @@ class Sampler(nn.Module):
         )
 
     def _sample(self, images, grid):
-        return F.grid_sample(images, grid, self.mode, self.padding_mode, self.align_corners)
+        if self.padding_mode == "zeros":
+            return F.grid_sample(images, grid, self.mode, self.padding_mode, self.align_corners)
+        # With these paddings torch's CPU kernel ends the whole process at a point that is NaN or infinite
+        # (pytorch/pytorch#24823). Keep it away from them; NaN still comes out as NaN, so that a loss shows it.
+        broken = grid.isnan().any(-1)[:, None]
+        grid = grid.nan_to_num(nan=0.0).clamp(-_FAR, _FAR)
+        images = F.grid_sample(images, grid, self.mode, self.padding_mode, self.align_corners)
+        return images.masked_fill(broken, math.nan)
 
     def _pads_with_something(self):
         return any(self.padding_value) if isinstance(self.padding_value, tuple) else self.padding_value != 0

@@ -62,6 +62,8 @@ class Recipe:
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
                 raise ValueError(f"{name}: expected a number >= 0, got {_check.describe(value)}")
+        if self.dropout is not None and not (isinstance(self.dropout, (int, float)) and 0 <= self.dropout <= 1):
+            raise ValueError(f"dropout: expected a probability or None, got {_check.describe(self.dropout)}")
 
     def but(self, **changes):
         """The same recipe with some values changed."""
@@ -150,7 +152,8 @@ def evaluate(model, digits, device="auto", batch_size=1000):
     Raises:
         TypeError, ValueError: an argument is not of the kind above, or there are no digits.
 
-    >>> evaluate(load_pretrained(), load_digits("test", source="offline"), device="cpu").accuracy > 0.9
+    >>> metrics = evaluate(DigitCNN(), load_digits("test", source="offline"), device="cpu")
+    >>> 0 <= metrics.accuracy <= 1
     True
     """
     _check_model(model)
@@ -219,8 +222,10 @@ def fit(
     if not isinstance(recipe, Recipe):
         raise TypeError(f"recipe: expected a Recipe, got {_check.describe(recipe)}")
     _check.positive_int("probe_every", probe_every)
-    if probe is not None and not hasattr(model, "stn"):
-        raise ValueError("probe: expected a model with an `stn`, whose θ can be recorded, got a model without")
+    if probe is not None:
+        _check.tensor("probe", probe, "P C H W", floating=False)
+        if not hasattr(model, "stn"):
+            raise ValueError("probe: expected a model with an `stn`, whose θ can be recorded, got a model without")
     device = resolve_device(device)
     model.to(device)
     if recipe.dropout is not None:

@@ -56,7 +56,9 @@ class SpatialTransformer(nn.Module):
         self.output_size = None if output_size is None else _check.image_size("output_size", output_size)
 
     @classmethod
-    def for_images(cls, size, channels=1, family="affine", *, output_size=None, padding_mode="zeros", padding_value=0.0):
+    def for_images(
+        cls, size, channels=1, family="affine", *, output_size=None, padding_mode="zeros", padding_value=0.0
+    ):
         """A ready SpatialTransformer for images of this size, starting at the identity.
 
         Args:

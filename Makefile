@@ -1,0 +1,60 @@
+# Every target sets up .venv by itself, and again only when pyproject.toml has changed.
+# To use another Python: make lab PYTHON=python3.12
+
+CANDIDATES := python3 python3.13 python3.12 python3.11 python
+PYTHON ?= $(shell for p in $(CANDIDATES); do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# Jupyter refuses to run as root, as in a container, unless told; it listens on 127.0.0.1 only and asks for its token.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: lab test test-notebooks lint scripts stamp bench pretrained record-tutorial compare offline-digits clean
+
+lab: $(INSTALLED)  ## JupyterLab on the first notebook
+	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir="$(CURDIR)" \
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(AS_ROOT) $(LAB_OPTIONS)
+
+# One torch thread per process, as two test processes run side by side.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
+NBVAL := --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 300
+
+test: $(INSTALLED)  ## all tests, and every notebook under nbval
+	$(PYTEST) tests notebooks $(NBVAL) $(PYTEST_OPTIONS)
+
+test-notebooks: $(INSTALLED)
+	$(PYTEST) notebooks $(NBVAL) $(PYTEST_OPTIONS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+scripts: $(INSTALLED)  ## every notebook as a Python program, in build/scripts
+	$(BIN)/jupyter nbconvert --to script --output-dir build/scripts notebooks/*.ipynb
+
+stamp: $(INSTALLED)  ## make stamp REPOSITORY=owner/repo: where the course is published
+	$(BIN)/python tools/stamp_repository.py $(REPOSITORY)
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/sampler.py
+
+# What ships in stncourse/assets, made again. These need the whole of MNIST.
+offline-digits: $(INSTALLED)
+	$(BIN)/python tools/make_offline_digits.py
+pretrained: $(INSTALLED)
+	$(BIN)/python tools/train_pretrained.py
+record-tutorial: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m stncourse train --source mnist --recipe tutorial \
+		--history stncourse/assets/tutorial_20_epochs.json
+compare: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python tools/compare_with_without.py
+
+clean:
+	rm -rf .venv build dist *.egg-info
+
+$(INSTALLED): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found (looked for: $(CANDIDATES))."; exit 1; }
+	@echo "Setting up .venv with $(PYTHON): some minutes the first time, a few GB on Linux (torch)."
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[course,dev]'
+	@touch $@

@@ -1,0 +1,61 @@
+"""Where to compute. What a machine has is played by a monkeypatch."""
+
+import pytest
+import torch
+
+from stncourse.device import resolve_device
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """``machine(cuda=1, mps=True)``: a machine with one CUDA device and mps."""
+
+    def pretend(cuda=0, mps=False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"), [(1, True, "cuda"), (1, False, "cuda"), (0, True, "mps"), (0, False, "cpu")]
+)
+def test_auto_takes_the_fastest_there_is(machine, cuda, mps, expected):
+    machine(cuda, mps)
+    assert resolve_device() == resolve_device("auto") == torch.device(expected)
+
+
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
+def test_a_device_asked_for_is_taken(machine, device):
+    machine(cuda=1)
+    assert resolve_device(device) == torch.device("cpu")
+
+
+def test_a_numbered_device_that_exists_is_taken(machine):
+    machine(cuda=2)
+    assert resolve_device("cuda:1") == torch.device("cuda", 1)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "mps", torch.device("cuda")])
+def test_a_device_that_is_not_there_is_refused(machine, device):
+    machine()
+    with pytest.raises(ValueError, match=r"^device: '(cuda|cuda:0|mps)' was asked for, but this machine has none"):
+        resolve_device(device)
+
+
+def test_a_number_too_high_is_refused(machine):
+    machine(cuda=2)
+    with pytest.raises(ValueError, match=r"^device: 'cuda:2' was asked for"):
+        resolve_device("cuda:2")
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ValueError, match=r"^device: expected 'auto' or a torch device name such as 'cpu', got 'gpu'"):
+        resolve_device("gpu")
+
+
+@pytest.mark.parametrize("device", [None, 0, ["cpu"]])
+def test_another_type_is_refused(device):
+    with pytest.raises(TypeError, match=r"^device: expected"):
+        resolve_device(device)

@@ -1,0 +1,247 @@
+"""Grid generators against torch's affine_grid, and θ against matrices written out by hand."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from stncourse import AffineGrid, affine_grid, affine_theta
+from stncourse.grids import pixel_centers
+
+SIZES = [(1, 1), (1, 5), (4, 1), (5, 4), (28, 28), (20, 40)]
+IDENTITY = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+
+
+def random_theta(count, dtype=torch.float64, seed=0):
+    return torch.randn(count, 2, 3, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def warp(image, theta):
+    """Content of one (H, W) image after the transform, by torch alone."""
+    grid = F.affine_grid(theta, (1, 1, *image.shape), align_corners=False)
+    return F.grid_sample(image[None, None], grid, align_corners=False)[0, 0]
+
+
+def center_of_mass(image):
+    height, width = image.shape
+    x = (image.sum(0) * pixel_centers(width)).sum() / image.sum()
+    y = (image.sum(1) * pixel_centers(height)).sum() / image.sum()
+    return x.item(), y.item()
+
+
+def block(rows, columns, size=(40, 40)):
+    image = torch.zeros(size)
+    image[rows, columns] = 1.0
+    return image
+
+
+# affine_grid
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.filterwarnings("ignore:Since version 1.3.0")  # torch, for one pixel and align_corners=True
+def test_affine_grid_equals_torch_in_value_and_gradient(count, size, align_corners):
+    theta = random_theta(count).requires_grad_()
+    grid = affine_grid(theta, size, align_corners)
+    expected = F.affine_grid(theta, (count, 1, *size), align_corners=align_corners)
+    torch.testing.assert_close(grid, expected, rtol=0, atol=1e-12)
+    weight = torch.randn_like(expected)
+    ours, theirs = (torch.autograd.grad((g * weight).sum(), theta)[0] for g in (grid, expected))
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-10)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 4)])
+def test_affine_grid_passes_gradcheck(size, align_corners):
+    theta = random_theta(2).requires_grad_()
+    assert torch.autograd.gradcheck(lambda t: affine_grid(t, size, align_corners), theta)
+
+
+def test_affine_grid_takes_an_empty_batch():
+    assert affine_grid(torch.zeros(0, 2, 3), (5, 4)).shape == (0, 5, 4, 2)
+
+
+def test_affine_grid_takes_the_size_that_torch_takes():
+    theta = random_theta(3)
+    expected = affine_grid(theta, (5, 4))
+    for size in ([5, 4], (3, 7, 5, 4), torch.zeros(3, 7, 5, 4).shape):
+        assert torch.equal(affine_grid(theta, size), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_affine_grid_keeps_the_dtype(dtype):
+    assert affine_grid(random_theta(2, dtype), (5, 4)).dtype == dtype
+
+
+def test_affine_grid_last_axis_is_x_then_y():
+    theta = torch.tensor([[[1.0, 0.0, 0.25], [0.0, 1.0, -0.5]]])
+    grid = affine_grid(theta, (2, 4))[0]
+    assert grid[0, :, 0].tolist() == [-0.5, 0.0, 0.5, 1.0]  # x grows along a row
+    assert grid[:, 0, 1].tolist() == [-1.0, 0.0]  # y grows down a column
+
+
+@pytest.mark.parametrize(
+    ("theta", "size", "error", "name"),
+    [
+        ([[1, 0, 0], [0, 1, 0]], (4, 4), TypeError, "theta"),
+        (torch.ones(1, 2, 3, dtype=torch.long), (4, 4), TypeError, "theta"),
+        (torch.ones(2, 3), (4, 4), ValueError, "theta"),
+        (torch.ones(1, 3, 2), (4, 4), ValueError, "theta"),
+        (IDENTITY, 4, ValueError, "size"),
+        (IDENTITY, (1, 4, 4), ValueError, "size"),
+        (IDENTITY, (4, 0), ValueError, "size"),
+        (IDENTITY, (4, 2.0), ValueError, "size"),
+    ],
+)
+def test_affine_grid_errors_name_the_argument(theta, size, error, name):
+    with pytest.raises(error, match=f"^{name}: expected"):
+        affine_grid(theta, size)
+
+
+# pixel_centers
+
+
+def test_pixel_centers_are_half_a_pixel_inside_the_edges():
+    assert pixel_centers(4).tolist() == [-0.75, -0.25, 0.25, 0.75]
+
+
+def test_pixel_centers_with_align_corners_start_and_end_at_one():
+    assert pixel_centers(5, align_corners=True).tolist() == [-1.0, -0.5, 0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_pixel_center_of_a_lone_pixel_is_the_middle(align_corners):
+    assert pixel_centers(1, align_corners, dtype=torch.float64).tolist() == [0.0]
+
+
+# affine_theta
+
+HALF_ROOT_3 = 3**0.5 / 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "matrix"),
+    [
+        ({}, [[1, 0, 0], [0, 1, 0]]),
+        ({"rotation": 30}, [[HALF_ROOT_3, -0.5, 0], [0.5, HALF_ROOT_3, 0]]),
+        ({"rotation": -90}, [[0, 1, 0], [-1, 0, 0]]),
+        ({"scale": 2}, [[2, 0, 0], [0, 2, 0]]),
+        ({"scale": (2, 3)}, [[2, 0, 0], [0, 3, 0]]),
+        ({"scale": (-1, 1)}, [[-1, 0, 0], [0, 1, 0]]),
+        ({"shear": 0.5}, [[1, 0.5, 0], [0, 1, 0]]),
+        ({"translation": (0.4, -0.2)}, [[1, 0, 0.4], [0, 1, -0.2]]),
+        ({"scale": (2, 3), "shear": 0.5}, [[2, 1.5, 0], [0, 3, 0]]),
+        ({"rotation": 90, "scale": (2, 3), "shear": 0.5, "translation": (1, 2)}, [[0, -3, 1], [2, 1.5, 2]]),
+        ({"rotation": 90, "size": (20, 40)}, [[0, -0.5, 0], [2, 0, 0]]),
+        ({"shear": 1, "size": (20, 40)}, [[1, 0.5, 0], [0, 1, 0]]),
+    ],
+)
+def test_affine_theta_equals_the_matrix_written_by_hand(arguments, matrix):
+    torch.testing.assert_close(affine_theta(**arguments), torch.tensor([matrix], dtype=torch.float32))
+
+
+def test_positive_rotation_turns_the_content_counter_clockwise():
+    above = block(slice(4, 8), slice(18, 22))  # a spot at the top
+    x, y = center_of_mass(warp(above, affine_theta(rotation=30)))
+    assert (x, y) == pytest.approx((-0.7 * 0.5, -0.7 * HALF_ROOT_3), abs=0.01)  # now up and left
+
+
+def test_positive_tx_moves_the_content_left_and_positive_ty_up():
+    middle = block(slice(18, 22), slice(18, 22))
+    x, y = center_of_mass(warp(middle, affine_theta(translation=(0.4, 0.2))))
+    assert (x, y) == pytest.approx((-0.4, -0.2), abs=1e-4)
+
+
+def test_scale_two_halves_the_content():
+    square = block(slice(10, 30), slice(10, 30))
+    assert warp(square, affine_theta(scale=2)).sum().item() == pytest.approx(square.sum().item() / 4, rel=1e-4)
+
+
+@pytest.mark.parametrize("size", [(20, 40), (40, 20), (28, 28)])
+def test_size_makes_a_rotation_rigid_in_pixels(size):
+    height, width = size
+    pixels = affine_grid(affine_theta(rotation=30, size=size), size)[0] * torch.tensor([width / 2, height / 2])
+    right, down = pixels[0, 1] - pixels[0, 0], pixels[1, 0] - pixels[0, 0]
+    torch.testing.assert_close(right, torch.tensor([HALF_ROOT_3, 0.5]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(down, torch.tensor([-0.5, HALF_ROOT_3]), atol=1e-5, rtol=0)
+
+
+def test_without_size_a_rotation_skews_a_non_square_image():
+    pixels = affine_grid(affine_theta(rotation=30), (20, 40))[0] * torch.tensor([20.0, 10.0])
+    right, down = pixels[0, 1] - pixels[0, 0], pixels[1, 0] - pixels[0, 0]
+    assert abs(right @ down) > 0.1
+    assert right.norm() < 0.95
+    assert down.norm() > 1.2
+
+
+def test_affine_theta_mixes_numbers_and_tensors():
+    rotation = torch.tensor([0.0, 90.0, 30.0], dtype=torch.float64)
+    shift = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+    theta = affine_theta(rotation, scale=(2, torch.tensor(3.0)), translation=(shift, 0.5))
+    assert theta.shape == (3, 2, 3)
+    assert theta.dtype == torch.float64
+    for i in range(3):
+        alone = affine_theta(rotation[i].item(), (2, 3), translation=(shift[i].item(), 0.5))
+        torch.testing.assert_close(theta[i], alone[0].double(), atol=1e-6, rtol=0)
+
+
+def test_affine_theta_takes_its_dtype_from_the_floating_tensors():
+    whole, double = torch.tensor([1, 2]), torch.tensor([1.0, 2.0], dtype=torch.float64)
+    assert affine_theta(whole, double).dtype == torch.float64
+    assert affine_theta(whole).dtype == torch.float32
+
+
+def test_affine_theta_passes_gradients_on():
+    angle = torch.tensor([10.0, 20.0], requires_grad=True)
+    affine_theta(angle, size=(20, 40)).sum().backward()
+    assert angle.grad.abs().min() > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "name"),
+    [
+        ({"rotation": "30"}, TypeError, "rotation"),
+        ({"rotation": True}, TypeError, "rotation"),
+        ({"rotation": float("nan")}, ValueError, "rotation"),
+        ({"rotation": torch.zeros(2, 2)}, ValueError, "rotation"),
+        ({"scale": (1, 2, 3)}, ValueError, "scale"),
+        ({"scale": float("inf")}, ValueError, "scale"),
+        ({"scale": None}, TypeError, "scale"),
+        ({"shear": [1]}, TypeError, "shear"),
+        ({"translation": 0.4}, ValueError, "translation"),
+        ({"translation": (0.4, None)}, TypeError, "translation"),
+        ({"rotation": torch.zeros(3), "shear": torch.zeros(2)}, ValueError, "shear"),
+        ({"size": (0, 4)}, ValueError, "size"),
+    ],
+)
+def test_affine_theta_errors_name_the_argument(arguments, error, name):
+    with pytest.raises(error, match=f"^{name}: expected"):
+        affine_theta(**arguments)
+
+
+# AffineGrid
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_affine_grid_module_reads_theta_row_by_row(align_corners):
+    generator = AffineGrid(align_corners)
+    parameters = torch.randn(3, 6)
+    theta = generator.theta(parameters)
+    assert theta[1].flatten().tolist() == parameters[1].tolist()
+    assert torch.equal(generator(parameters, (5, 4)), affine_grid(theta, (5, 4), align_corners))
+
+
+def test_affine_grid_module_identity_is_the_identity():
+    generator = AffineGrid()
+    assert generator.identity().shape == (generator.num_parameters,)
+    assert torch.equal(generator.theta(generator.identity()[None]), IDENTITY)
+
+
+def test_affine_grid_module_has_no_weights():
+    assert not AffineGrid().state_dict()
+
+
+def test_affine_grid_module_refuses_another_number_of_parameters():
+    with pytest.raises(ValueError, match=r"^parameters: expected"):
+        AffineGrid()(torch.zeros(2, 5), (4, 4))

@@ -1,0 +1,137 @@
+"""The form every notebook keeps, and that each also runs as a plain Python program."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbconvert import PythonExporter
+
+PROJECT = Path(__file__).parents[1]
+PATHS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+REPOSITORY = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["stncourse"]["repository"]
+IGNORED = "nbval-ignore-output"
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=nbformat.NO_CONVERT)
+
+
+def cells(notebook, kind):
+    return [cell for cell in notebook.cells if cell.cell_type == kind]
+
+
+def text_of(notebook):
+    return "\n\n".join(cell.source for cell in cells(notebook, "markdown"))
+
+
+def outputs(notebook):
+    return [output for cell in cells(notebook, "code") for output in cell.outputs]
+
+
+def test_the_course_is_numbered_without_gaps():
+    assert [path.stem[:2] for path in PATHS] == [f"{n:02d}" for n in range(len(PATHS))]
+    assert len(PATHS) >= 7
+
+
+def test_is_a_valid_notebook_with_unique_ids_and_the_python3_kernel(notebook):
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) >= (4, 5)
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+def test_was_run_in_order_without_errors(notebook):
+    code = cells(notebook, "code")
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert all(output.output_type != "error" and output.get("name") != "stderr" for output in outputs(notebook))
+
+
+def test_is_small_and_names_no_folder_of_the_machine_it_was_run_on(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.encode()) < 1_000_000
+    without_pictures = re.sub(r'"image/png": "[^"]*"', "", text)
+    assert not re.search(r"/(home|root|tmp|Users|work)/|[A-Z]:\\\\", without_pictures)
+
+
+def test_has_one_title_and_headings_in_order(notebook):
+    headings = re.findall(r"(?m)^(#+) \S", re.sub(r"(?s)```.*?```", "", text_of(notebook)))
+    assert headings[0] == "#"
+    assert headings.count("#") == 1
+    assert all(len(after) <= len(before) + 1 for before, after in pairwise(headings))
+
+
+def test_says_what_it_teaches_how_long_it_takes_and_ends_with_recap_and_references(notebook):
+    text = text_of(notebook)
+    for part in ("you will be able to", "*Time: ", "**Predict first.**", "## Recap", "## References"):
+        assert part in text, part
+    recap = text.split("## Recap")[1].split("##")[0]
+    assert 1 <= len(re.findall(r"(?m)^- ", recap)) <= 5
+
+
+def test_badge_and_set_up_cell_name_the_one_repository(path, notebook):
+    badge = f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/notebooks/{path.name}"
+    assert f"({badge})" in notebook.cells[0].source
+    set_up = cells(notebook, "code")[0].source
+    assert f'REPOSITORY = "{REPOSITORY}"' in set_up
+    assert len(set_up.splitlines()) <= 10
+    assert set_up == cells(nbformat.read(PATHS[0], as_version=4), "code")[0].source
+
+
+def test_every_picture_has_words(notebook):
+    for alt in re.findall(r"!\[([^\]]*)\]", text_of(notebook)):
+        assert alt.strip()
+    for output in outputs(notebook):
+        if "image/png" in output.get("data", {}):
+            assert output.metadata["image/png"]["alt"].strip()
+            assert output.data["text/plain"] == f"Figure: {output.metadata['image/png']['alt']}"
+
+
+def test_cells_are_short_and_use_nothing_that_only_some_places_have(notebook):
+    for cell in cells(notebook, "code"):
+        assert len(cell.source.splitlines()) <= 17, cell.source
+        assert not re.search(r"(?m)^\s*[%!]", cell.source), "magics and shell lines do not run as a program"
+        for word in ("interact(", "interactive(", "Output(", "pyplot"):
+            assert word not in cell.source
+        assert cell.outputs == [] or "widget-view" not in json.dumps(cell.outputs), "a stored widget shows as an error"
+
+
+def test_a_cell_whose_output_is_not_compared_asserts_its_bounds(notebook):
+    for cell in cells(notebook, "code"):
+        tags = cell.metadata.get("tags", [])
+        assert set(tags) <= {IGNORED}
+        assert IGNORED not in tags or re.search(r"(?m)^\s*assert ", cell.source), cell.source
+
+
+def test_builds_by_hand_and_asserts_equality(notebook):
+    assert sum("assert" in cell.source for cell in cells(notebook, "code")) >= 2
+
+
+def test_links_to_other_notebooks_lead_somewhere(path, notebook):
+    links = re.findall(r"\]\(([^)#:]+\.ipynb)\)", text_of(notebook))
+    assert links
+    assert all((path.parent / link).exists() for link in links)
+
+
+def test_runs_as_a_python_program(path, tmp_path):
+    """As `make scripts` writes it; without network, on the shipped digits, with no notebook around."""
+    program = tmp_path / f"{path.stem}.py"
+    program.write_text(PythonExporter().from_filename(str(path))[0], encoding="utf-8")
+    environment = os.environ | {"STNCOURSE_OFFLINE": "1", "STNCOURSE_DATA_DIR": str(tmp_path / "no cache")}
+    result = subprocess.run(
+        [sys.executable, program.name], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0, result.stderr[-2000:]

@@ -1,0 +1,490 @@
+"""Recipes, fit, evaluate and the record of a run, on a few hundred digits."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from stncourse import (
+    BACKGROUND,
+    FAST_RECIPE,
+    TUTORIAL_RECIPE,
+    DigitCNN,
+    Digits,
+    History,
+    Recipe,
+    STNClassifier,
+    evaluate,
+    fit,
+    load_digits,
+    load_recorded,
+    normalize,
+)
+
+TRAIN = load_digits("train", source="offline").subset(slice(None, None, 16))
+TEST = load_digits("test", source="offline").subset(slice(None, None, 10))
+ONE_STEP = Recipe("one step", epochs=1, batch_size=len(TRAIN), learning_rate=0.1)
+
+
+def make(model_class=STNClassifier, seed=0):
+    torch.manual_seed(seed)
+    return model_class()
+
+
+def quick_fit(model, recipe=FAST_RECIPE, train=TRAIN, **options):
+    return fit(model, train, recipe=recipe, device="cpu", verbose=False, **options)
+
+
+def same_weights(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+class StepWatcher(list):
+    """Collects (optimizer, learning rates) at every optimizer step made inside ``with``."""
+
+    def __enter__(self):
+        self.handle = register_optimizer_step_pre_hook(self.hook)
+        return self
+
+    def __exit__(self, *_):
+        self.handle.remove()
+
+    def hook(self, optimizer, *_):
+        self.append((optimizer, [group["lr"] for group in optimizer.param_groups]))
+
+    def rates(self, group):
+        return [rates[group] for _, rates in self]
+
+
+# Recipe
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "name"),
+    [
+        ({"epochs": 0}, ValueError, "epochs"),
+        ({"epochs": 1.0}, TypeError, "epochs"),
+        ({"batch_size": -1}, ValueError, "batch_size"),
+        ({"batch_size": True}, TypeError, "batch_size"),
+        ({"optimizer": "adam"}, ValueError, "optimizer"),
+        ({"schedule": "cosine"}, ValueError, "schedule"),
+        ({"learning_rate": -0.1}, ValueError, "learning_rate"),
+        ({"learning_rate": math.nan}, ValueError, "learning_rate"),
+        ({"learning_rate": "0.1"}, ValueError, "learning_rate"),
+        ({"localization_factor": math.inf}, ValueError, "localization_factor"),
+        ({"weight_decay": None}, ValueError, "weight_decay"),
+        ({"dropout": 1.5}, ValueError, "dropout"),
+        ({"dropout": "0.5"}, ValueError, "dropout"),
+    ],
+)
+def test_a_recipe_refuses_wrong_values_and_names_them(changes, error, name):
+    with pytest.raises(error, match=f"^{name}: expected"):
+        Recipe("wrong", **changes)
+    with pytest.raises(error, match=f"^{name}: expected"):
+        FAST_RECIPE.but(**changes)
+
+
+def test_but_changes_a_copy():
+    changed = FAST_RECIPE.but(epochs=3, dropout=None)
+    assert (changed.epochs, changed.dropout, changed.optimizer) == (3, None, FAST_RECIPE.optimizer)
+    assert FAST_RECIPE.epochs == 1
+    with pytest.raises(AttributeError):
+        FAST_RECIPE.epochs = 2
+
+
+def test_the_tutorial_recipe_is_the_tutorials():
+    recipe = TUTORIAL_RECIPE
+    assert (recipe.epochs, recipe.batch_size, recipe.optimizer, recipe.learning_rate) == (20, 64, "sgd", 0.01)
+    assert (recipe.localization_factor, recipe.weight_decay, recipe.dropout) == (1, 0, None)
+    assert recipe.schedule == "constant"
+
+
+# fit
+
+
+@pytest.mark.parametrize("model_class", [STNClassifier, DigitCNN])
+def test_fit_learns(model_class):
+    model = make(model_class)
+    untrained = evaluate(model, TEST, device="cpu")
+    history = quick_fit(model, FAST_RECIPE.but(epochs=4, batch_size=32), test=TEST)
+    losses, accuracies = history.column("train_loss"), history.column("test_accuracy")
+    assert losses[-1] < 0.6 * losses[0]
+    assert accuracies[-1] > untrained.accuracy + 0.3
+    assert history.epochs[-1]["test_loss"] == pytest.approx(evaluate(model, TEST, device="cpu").loss)
+
+
+def test_sgd_learns():
+    history = quick_fit(make(), Recipe("sgd", epochs=3, batch_size=16, learning_rate=0.05, dropout=0.0))
+    assert history.column("train_loss")[-1] < 0.9 * history.column("train_loss")[0]
+
+
+def test_history_has_a_row_per_epoch():
+    history = quick_fit(make(), FAST_RECIPE.but(epochs=2), test=TEST)
+    assert history.column("epoch") == [1, 2]
+    for row in history.epochs:
+        assert row.keys() == {"epoch", "train_loss", "test_loss", "test_accuracy", "cpu_seconds", "seconds"}
+        assert all(math.isfinite(value) for value in row.values())
+        assert 0 <= row["test_accuracy"] <= 1
+        assert row["seconds"] > 0
+    assert history.recipe["name"] == "fast"
+    assert history.recipe["epochs"] == 2
+
+
+def test_history_says_how_the_run_was_made():
+    info = quick_fit(make(), seed=5).info
+    assert info["seed"] == 5
+    assert info["train_digits"] == len(TRAIN)
+    assert info["source"] == "offline"
+    assert info["versions"]["torch"] == torch.__version__
+    assert {"hardware", "date"} <= info.keys()
+
+
+def test_train_loss_is_the_mean_over_digits():
+    """With a learning rate of 0 and no dropout it is what evaluate says, also with a small last batch."""
+    model = make(DigitCNN)
+    history = quick_fit(model, Recipe("still", epochs=1, batch_size=50, learning_rate=0.0, dropout=0.0))
+    assert len(TRAIN) % 50 != 0
+    assert history.epochs[0]["train_loss"] == pytest.approx(evaluate(model, TRAIN, device="cpu").loss, rel=1e-4)
+
+
+def test_without_test_digits_test_columns_are_empty():
+    history = quick_fit(make())
+    assert history.column("test_loss") == history.column("test_accuracy") == [None]
+
+
+@pytest.mark.parametrize("test", [None, TEST])
+def test_fit_leaves_the_model_in_eval_mode(test):
+    model = make()
+    quick_fit(model, test=test)
+    assert not any(module.training for module in model.modules())
+
+
+def test_fit_trains_every_epoch_in_train_mode():
+    modes = []
+    model = make(DigitCNN)
+    model.conv2_drop.register_forward_hook(lambda module, *_: modes.append(module.training))
+    quick_fit(model, FAST_RECIPE.but(epochs=2, batch_size=len(TRAIN)), test=TEST)
+    assert modes == [True, False, True, False]
+
+
+def test_the_same_seed_gives_identical_weights():
+    """Shuffling, dropout and the transform's generator included."""
+
+    def noise(images, generator):
+        return images + 0.1 * torch.rand(images.shape, generator=generator)
+
+    models = [make() for _ in range(2)]
+    recipe = TUTORIAL_RECIPE.but(epochs=2)
+    records = [quick_fit(model, recipe, seed=3, transform=noise).column("train_loss") for model in models]
+    assert same_weights(*models)
+    assert records[0] == records[1]
+
+
+def test_another_seed_gives_other_weights():
+    models = [make() for _ in range(2)]
+    for seed, model in enumerate(models):
+        quick_fit(model, FAST_RECIPE, seed=seed)
+    assert not same_weights(*models)
+
+
+def test_the_seed_decides_the_dropout():
+    """One batch of all digits: their order does not matter, so what differs is dropout."""
+    runs = []
+    for seed in (0, 0, 1):
+        model = make(DigitCNN)
+        quick_fit(model, ONE_STEP, seed=seed)
+        runs.append(model)
+    assert same_weights(runs[0], runs[1])
+    assert (runs[0].fc2.weight - runs[2].fc2.weight).abs().max() > 1e-4
+
+
+def test_every_epoch_has_another_order():
+    seen = []
+
+    def watch(images, generator):
+        seen.append(images)
+        return images
+
+    quick_fit(make(DigitCNN), FAST_RECIPE.but(epochs=2), transform=watch)
+    assert len(seen) == 2 * math.ceil(len(TRAIN) / FAST_RECIPE.batch_size)
+    assert not torch.equal(seen[0], seen[len(seen) // 2])
+
+
+def test_the_transform_is_applied_to_training_digits_before_normalisation():
+    given, received = [], []
+    model = make(DigitCNN)
+    model.register_forward_pre_hook(lambda module, inputs: received.append((module.training, inputs[0])))
+
+    def blank(images, generator):
+        assert isinstance(generator, torch.Generator)
+        given.append(images)
+        return torch.zeros_like(images)
+
+    quick_fit(model, test=TEST, transform=blank)
+    assert all(images.min() == 0 and images.max() == 1 for images in given)
+    for training, images in received:
+        is_blank = (images - BACKGROUND).abs().max() < 1e-6
+        assert is_blank == training  # test digits stay as they are
+
+
+def test_probe_records_theta():
+    probe, model = TEST.images[:5], make()
+    history = quick_fit(model, FAST_RECIPE.but(epochs=2), probe=probe, probe_every=2)
+    steps = 2 * math.ceil(len(TRAIN) / FAST_RECIPE.batch_size)
+    assert [snapshot["step"] for snapshot in history.theta] == list(range(0, steps + 1, 2))
+    theta = torch.tensor([snapshot["theta"] for snapshot in history.theta])
+    assert theta.shape == (steps // 2 + 1, 5, 2, 3)
+    assert torch.equal(theta[0], torch.eye(2, 3).expand(5, 2, 3))
+    assert not torch.equal(theta[1], theta[0])
+    with torch.no_grad():
+        final = model.stn.transform(normalize(probe)).theta
+    torch.testing.assert_close(theta[-1], final, atol=1e-5, rtol=0)
+
+
+def test_probe_always_records_the_last_step():
+    history = quick_fit(make(), FAST_RECIPE, probe=TEST.images[:1], probe_every=1000)
+    assert [snapshot["step"] for snapshot in history.theta] == [0, math.ceil(len(TRAIN) / FAST_RECIPE.batch_size)]
+
+
+def test_a_probe_changes_nothing_in_the_training():
+    models = [make() for _ in range(2)]
+    quick_fit(models[0], TUTORIAL_RECIPE.but(epochs=1))
+    quick_fit(models[1], TUTORIAL_RECIPE.but(epochs=1), probe=TEST.images[:3], probe_every=1)
+    assert same_weights(*models)
+
+
+def test_localization_factor_scales_the_steps_of_the_localization_network_alone():
+    start = make()
+    steps = {}
+    for factor in (1.0, 0.25, 0.0):
+        model = make()
+        quick_fit(model, ONE_STEP.but(localization_factor=factor))
+        steps[factor] = {
+            name: after.detach() - before.detach()
+            for (name, after), before in zip(model.named_parameters(), start.parameters(), strict=True)
+        }
+    last = "stn.localization.fc_loc.2.bias"
+    assert steps[1.0][last].abs().max() > 1e-4
+    torch.testing.assert_close(steps[0.25][last], steps[1.0][last] / 4, rtol=1e-3, atol=1e-7)
+    for name in start.state_dict():
+        if name.startswith("stn."):
+            assert steps[0.0][name].count_nonzero() == 0
+        else:
+            assert torch.equal(steps[0.25][name], steps[1.0][name])
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.1])
+def test_onecycle_climbs_for_a_quarter_and_then_falls_to_a_thousandth(factor):
+    recipe = FAST_RECIPE.but(epochs=4, batch_size=25, localization_factor=factor, learning_rate=0.02)
+    with StepWatcher() as watcher:
+        quick_fit(make(), recipe)
+    rates, localization = watcher.rates(0), watcher.rates(1)
+    top = rates.index(max(rates))
+    assert rates[0] == pytest.approx(0.1 * 0.02)
+    assert rates[top] == pytest.approx(0.02)
+    assert top == pytest.approx(len(rates) / 4, abs=1)
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert 0.001 * 0.02 <= rates[-1] < 0.005 * 0.02
+    assert localization == pytest.approx([factor * rate for rate in rates])
+
+
+def test_constant_is_constant():
+    with StepWatcher() as watcher:
+        quick_fit(make(), TUTORIAL_RECIPE.but(epochs=2, localization_factor=0.5))
+    assert set(watcher.rates(0)) == {0.01}
+    assert set(watcher.rates(1)) == {0.005}
+
+
+@pytest.mark.parametrize(("name", "optimizer_class"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
+def test_the_recipe_chooses_the_optimizer(name, optimizer_class):
+    model = make()
+    with StepWatcher() as watcher:
+        quick_fit(model, ONE_STEP.but(optimizer=name, weight_decay=0.03))
+    optimizer, _ = watcher[0]
+    assert type(optimizer) is optimizer_class
+    assert all(group["weight_decay"] == 0.03 for group in optimizer.param_groups)
+    assert name == "sgd" or optimizer.param_groups[0]["betas"] == (0.9, 0.99)
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    assert {id(p) for p in trained} == {id(p) for p in model.parameters()}
+
+
+@pytest.mark.parametrize(("dropout", "expected"), [(0.2, 0.2), (None, 0.5)])
+def test_the_recipe_sets_the_dropout(dropout, expected):
+    model = make()
+    quick_fit(model, ONE_STEP.but(dropout=dropout))
+    assert [m.p for m in model.modules() if isinstance(m, (nn.Dropout, nn.Dropout2d))] == [expected] * 2
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_loss_that_is_not_finite_stops_the_training_and_says_where(epochs):
+    recipe = Recipe("wild", epochs=epochs, batch_size=16, learning_rate=1e6)
+    message = r"^the loss became (nan|inf) in epoch 1, step \d+: try a learning rate below 1000000\.0"
+    with pytest.raises(FloatingPointError, match=message):
+        quick_fit(make(DigitCNN), recipe)
+
+
+class Breaking(nn.Module):
+    """Gives NaN from the n-th batch on."""
+
+    def __init__(self, good_batches):
+        super().__init__()
+        self.left, self.weight = good_batches, nn.Parameter(torch.zeros(10))
+
+    def forward(self, images):
+        self.left -= 1
+        return self.weight.log_softmax(0).expand(len(images), 10) * (math.nan if self.left < 0 else 1)
+
+
+def test_the_message_about_nan_has_the_right_epoch_and_step():
+    recipe = TUTORIAL_RECIPE.but(batch_size=math.ceil(len(TRAIN) / 4))  # four steps an epoch
+    with pytest.raises(FloatingPointError, match=r"^the loss became nan in epoch 2, step 6: .* below 0\.01"):
+        quick_fit(Breaking(good_batches=5), recipe)
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_verbose_prints_a_line_per_epoch(verbose, capsys):
+    fit(make(), TRAIN, TEST, FAST_RECIPE.but(epochs=2), "cpu", verbose=verbose)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == (2 if verbose else 0)
+    for line, epoch in zip(lines, (1, 2), strict=False):
+        assert line.startswith(f"epoch {epoch}/2   train loss ")
+        assert "test accuracy" in line
+
+
+EMPTY = TRAIN.subset(slice(0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "name"),
+    [
+        ({"model": "stn"}, TypeError, "model"),
+        ({"model": STNClassifier}, TypeError, "model"),
+        ({"train": TRAIN.images}, TypeError, "train"),
+        ({"train": EMPTY}, TypeError, "train"),
+        ({"test": (TEST.images, TEST.labels)}, TypeError, "test"),
+        ({"test": EMPTY}, TypeError, "test"),
+        ({"recipe": "fast"}, TypeError, "recipe"),
+        ({"device": "nowhere"}, ValueError, "device"),
+        ({"seed": -1}, ValueError, "seed"),
+        ({"seed": 0.5}, TypeError, "seed"),
+        ({"probe": "digits"}, TypeError, "probe"),
+        ({"probe": TEST.images[0]}, ValueError, "probe"),
+        ({"probe_every": 0}, ValueError, "probe_every"),
+        ({"probe": TEST.images, "model": DigitCNN()}, ValueError, "probe"),
+    ],
+)
+def test_fit_errors_name_the_argument(arguments, error, name):
+    arguments = {"model": make(), "train": TRAIN, "device": "cpu", "verbose": False} | arguments
+    with pytest.raises(error, match=f"^{name}: expected"):
+        fit(**arguments)
+
+
+def test_digits_made_by_hand_can_be_learned():
+    """Digits of another size and number of channels."""
+    digits = Digits(torch.randint(0, 256, (20, 3, 10, 33), dtype=torch.uint8), torch.arange(20) % 10, "offline")
+    model = STNClassifier((10, 33), in_channels=3)
+    assert math.isfinite(quick_fit(model, FAST_RECIPE, train=digits, test=digits).epochs[0]["test_loss"])
+
+
+# evaluate
+
+
+@pytest.fixture(scope="module")
+def trained():
+    model = make()
+    quick_fit(model, FAST_RECIPE.but(epochs=4, batch_size=32))
+    return model
+
+
+@pytest.mark.parametrize("batch_size", [1000, 7])
+def test_evaluate_equals_a_computation_by_hand(trained, batch_size):
+    pixels = (TEST.images.double() / 255 - 0.1307) / 0.3081
+    with torch.no_grad():
+        output = trained(pixels.float())
+    loss = sum(-output[i, label].item() for i, label in enumerate(TEST.labels)) / len(TEST)
+    right = sum(int(output[i].argmax()) == label for i, label in enumerate(TEST.labels.tolist()))
+    metrics = evaluate(trained, TEST, device="cpu", batch_size=batch_size)
+    assert metrics.loss == pytest.approx(loss, rel=1e-4)
+    assert metrics.accuracy == right / len(TEST)
+    assert 0.3 < metrics.accuracy < 1  # the comparison means something
+
+
+def test_evaluate_measures_without_dropout(trained):
+    trained.train()
+    assert evaluate(trained, TEST, device="cpu") == evaluate(trained.eval(), TEST, device="cpu")
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluate_puts_the_mode_back(training):
+    model = make().train(training)
+    evaluate(model, TEST, device="cpu")
+    assert all(module.training == training for module in model.modules())
+
+
+def test_evaluate_puts_the_mode_back_after_an_error():
+    model = STNClassifier(42)
+    with pytest.raises(ValueError, match=r"^images: expected"):
+        evaluate(model, TEST, device="cpu")
+    assert model.training
+
+
+def test_evaluate_changes_no_weights_and_leaves_no_gradients():
+    model = make()
+    evaluate(model, TEST, device="cpu")
+    assert same_weights(model, make())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "name"),
+    [
+        ({"model": None}, TypeError, "model"),
+        ({"digits": TEST.images}, TypeError, "digits"),
+        ({"digits": EMPTY}, ValueError, "digits"),
+        ({"device": "nowhere"}, ValueError, "device"),
+        ({"batch_size": 0}, ValueError, "batch_size"),
+    ],
+)
+def test_evaluate_errors_name_the_argument(arguments, error, name):
+    with pytest.raises(error, match=f"^{name}: expected"):
+        evaluate(**{"model": make(), "digits": TEST, "device": "cpu"} | arguments)
+
+
+# History
+
+
+def test_a_history_survives_saving_and_loading(tmp_path):
+    history = quick_fit(make(), FAST_RECIPE.but(epochs=2), test=TEST, probe=TEST.images[:2], probe_every=3)
+    history.info["note"] = "θ → input"
+    history.save(tmp_path / "history.json")
+    assert History.load(tmp_path / "history.json") == history
+    assert Recipe(**history.recipe) == FAST_RECIPE.but(epochs=2)
+
+
+def test_the_recorded_run_is_the_tutorial_on_all_of_mnist():
+    history = load_recorded()
+    assert history.column("epoch") == list(range(1, 21))
+    assert Recipe(**history.recipe) == TUTORIAL_RECIPE
+    assert 0.985 <= history.column("test_accuracy")[-1] <= 1
+    assert history.column("train_loss")[-1] < 0.5 * history.column("train_loss")[0]
+    assert history.info["train_digits"] == 60_000
+    assert history.info["source"] == "mnist"
+    assert {"seed", "hardware", "date", "versions"} <= history.info.keys()
+
+
+# On a GPU
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_fit_and_evaluate_on_cuda():
+    model = make()
+    history = fit(model, TRAIN, TEST, FAST_RECIPE.but(epochs=3), "cuda", probe=TEST.images[:2], verbose=False)
+    assert next(model.parameters()).is_cuda
+    assert history.column("train_loss")[-1] < history.column("train_loss")[0]
+    assert history.info["hardware"] == torch.cuda.get_device_name()
+    on_cuda, on_cpu = (evaluate(model, TEST, device) for device in ("cuda", "cpu"))
+    assert on_cuda.loss == pytest.approx(on_cpu.loss, rel=1e-2)

@@ -1,0 +1,44 @@
+"""Write where the course is published into pyproject.toml, and from there into the README and every notebook.
+
+python tools/stamp_repository.py owner/repo
+python tools/stamp_repository.py                 (writes the one in pyproject.toml everywhere again)
+"""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[1]
+#: How the repository stands in each kind of file; the group around it is kept.
+PLACES = (
+    r"(colab\.research\.google\.com/github/)[^/\s\"]+/[^/\s\"]+(?=/blob/)",
+    r"(REPOSITORY = \\?\")[^\"\\]+(?=\\?\")",
+    r"(git clone https://github\.com/)[^\s\"]+(?=\.git)",
+)
+_SETTING = re.compile(r'(?m)^(repository = ")[^"]*(?=")')
+
+
+def stamp(project, repository=None):
+    """Stamp ``repository`` (default: the one in pyproject.toml) into the project; returns the files that changed."""
+    settings = project / "pyproject.toml"
+    if repository is None:
+        repository = tomllib.loads(settings.read_text(encoding="utf-8"))["tool"]["stncourse"]["repository"]
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise ValueError(f"repository: expected owner/repo, got {repository!r}")
+    changed = []
+    for path in [settings, project / "README.md", *sorted((project / "notebooks").glob("*.ipynb"))]:
+        text = before = path.read_text(encoding="utf-8")
+        for place in [_SETTING] if path == settings else PLACES:
+            text = re.sub(place, rf"\g<1>{repository}", text)
+        if text != before:
+            path.write_text(text, encoding="utf-8")
+            changed.append(path.name)
+    return changed
+
+
+if __name__ == "__main__":
+    try:
+        print("changed:", ", ".join(stamp(PROJECT, *sys.argv[1:2])) or "nothing")
+    except ValueError as error:
+        sys.exit(str(error))
