@@ -102,7 +102,7 @@ def test_every_picture_has_words(notebook):
 
 def test_cells_are_short_and_use_nothing_that_only_some_places_have(notebook):
     for cell in cells(notebook, "code"):
-        assert len(cell.source.splitlines()) <= 17, cell.source
+        assert len(cell.source.splitlines()) <= 15, cell.source
         assert not re.search(r"(?m)^\s*[%!]", cell.source), "magics and shell lines do not run as a program"
         for word in ("interact(", "interactive(", "Output(", "pyplot"):
             assert word not in cell.source

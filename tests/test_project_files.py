@@ -45,7 +45,7 @@ def test_readme_names_every_notebook_and_every_make_target_it_speaks_of_exists()
     for path in sorted((PROJECT / "notebooks").glob("*.ipynb")):
         assert f"notebooks/{path.name}" in readme
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"`?make ([a-z][a-z-]+)", readme):
+    for target in re.findall(r"(?m)(?:`|^    )make ([a-z][a-z-]+)", readme):
         assert re.search(rf"(?m)^{target}:", makefile), target
 
 
