@@ -59,4 +59,6 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[course,dev]'
 	@# No question about news over the first page, and no request that leaves the machine by itself.
 	$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"
+	@# Colab's ipywidgets, for the tests only: never on the path but in a process of its own.
+	$(BIN)/python -m pip install --quiet --target .venv/ipywidgets-7 --no-deps ipywidgets==7.7.1 ipython_genutils
 	@touch $@

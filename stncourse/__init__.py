@@ -20,6 +20,7 @@ _MODULE_OF = {
         "sampling": "Sampler bilinear_sample",
         "training": "FAST_RECIPE TUTORIAL_RECIPE History Metrics Recipe evaluate fit load_recorded",
         "transformer": "SpatialTransformer Transformed",
+        "widgets": "theta_playground",
         "visualization": "plot_history plot_theta show_before_after show_digits show_grid",
     }.items()
     for name in names.split()

@@ -339,9 +339,10 @@ def _line(row, epochs):
 
 def _info(seed, device, train):
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    threads = torch.get_num_threads()
     return {
         "seed": seed,
-        "hardware": f"{hardware}, {torch.get_num_threads()} threads" if device.type == "cpu" else hardware,
+        "hardware": f"{hardware}, {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else hardware,
         "train_digits": len(train),
         "source": train.source,
         "versions": {"python": platform.python_version(), "torch": torch.__version__},

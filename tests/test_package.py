@@ -34,6 +34,7 @@ FLOORS = {
     "training": 4,
     "visualization": 4,
     "diagrams": 4,
+    "playground": 4,
     "widgets": 5,
     "exercises": 5,
     "doctor": 5,

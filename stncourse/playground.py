@@ -1,0 +1,286 @@
+"""What the θ playground shows, as a pure function: (digits, settings) -> frame. No widget in here."""
+
+import io
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from PIL import Image, ImageDraw
+
+from stncourse import _check
+from stncourse.data import BACKGROUND, denormalize, normalize
+from stncourse.grids import affine_grid, affine_theta
+from stncourse.sampling import Sampler
+
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+#: What lies outside the image: the name on the control -> (padding_mode, padding_value of a normalised image).
+PADDINGS = {
+    "background": ("zeros", BACKGROUND),
+    "raw 0 (bright frame)": ("zeros", 0.0),
+    "border": ("border", 0.0),
+    "reflection": ("reflection", 0.0),
+}
+MODES = ("bilinear", "nearest", "bicubic")
+DIRECTIONS = ("output → input", "input → output")
+#: Ranges of the sliders. θ outside them is kept all the same.
+LIMITS = {
+    "rotation": (-180.0, 180.0),
+    "scale_x": (-2.0, 2.0),
+    "scale_y": (-2.0, 2.0),
+    "shear": (-2.0, 2.0),
+    "shift_x": (-2.0, 2.0),
+    "shift_y": (-2.0, 2.0),
+}
+PRESETS = {
+    "identity": IDENTITY,
+    "zoom in": (0.5, 0.0, 0.0, 0.0, 0.5, 0.0),
+    "mirror": (-1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+    "rotate 45°": tuple(affine_theta(rotation=45).flatten().tolist()),
+    "shear": (1.0, 0.5, 0.0, 0.0, 1.0, 0.0),
+    "what does tx = +0.4 do?": (1.0, 0.0, 0.4, 0.0, 1.0, 0.0),
+}
+LARGEST = 1e6  #: of θ's entries: beyond it float32 coordinates mean nothing
+PANEL = 224  #: pixels of one panel's side on the page
+MARGIN = 0.25  #: of the input's side, shown around it, to see a frame that leaves the image
+_GREY, _ORANGE = (200, 200, 200), (255, 159, 28)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides what the playground shows.
+
+    Attributes:
+        theta: the six numbers, row by row, up to ±``LARGEST``.
+        padding: one of ``PADDINGS``. mode: one of ``MODES``.
+        grid_align_corners, sampler_align_corners: may differ here: that is a lesson.
+        output_size: side of the output in pixels, or None for the input's size.
+        direction: one of ``DIRECTIONS``. With ``"input → output"``, θ says where the content goes, and the grid has to
+            be made with its inverse.
+
+    Raises:
+        TypeError, ValueError: a value is not of the kind above.
+    """
+
+    theta: tuple = IDENTITY
+    padding: str = "background"
+    mode: str = "bilinear"
+    grid_align_corners: bool = False
+    sampler_align_corners: bool = False
+    output_size: int | None = None
+    direction: str = DIRECTIONS[0]
+
+    def __post_init__(self):
+        theta = self.theta
+        if not isinstance(theta, (tuple, list)) or not all(isinstance(v, (int, float)) for v in theta):
+            raise TypeError(f"theta: expected a tuple of six numbers, got {_check.describe(theta)}")
+        if len(theta) != 6 or not all(abs(v) <= LARGEST for v in theta):  # NaN is not <= either
+            raise ValueError(f"theta: expected six numbers up to ±{LARGEST:,.0f}, got {_check.describe(theta)}")
+        object.__setattr__(self, "theta", tuple(map(float, theta)))
+        _check.choice("padding", self.padding, PADDINGS)
+        _check.choice("mode", self.mode, MODES)
+        _check.choice("direction", self.direction, DIRECTIONS)
+        if self.output_size is not None:
+            _check.positive_int("output_size", self.output_size)
+
+    def but(self, **changes):
+        """The same settings with some values changed."""
+        return replace(self, **changes)
+
+    def matrix(self):
+        """θ as it goes into the grid generator: ``(1, 2, 3)``, output → input.
+
+        Raises:
+            ValueError: the direction is input → output and θ has no inverse.
+        """
+        theta = torch.tensor(self.theta).reshape(1, 2, 3)
+        return theta if self.direction == DIRECTIONS[0] else invert(theta)
+
+
+class Frame(NamedTuple):
+    """What the playground shows for some settings."""
+
+    png: bytes  #: the picture: per digit one row, input with its frame on the left, output on the right
+    output: torch.Tensor  #: (N, 1, H_out, W_out), normalised, what the sampler made
+    pixels: torch.Tensor  #: (N, 1, H_out, W_out) uint8, the same as it is shown
+    words: str  #: what θ does, as a sentence
+
+
+def render(images, settings, device="cpu"):
+    """Sample ``images`` through θ and draw the result.
+
+    Args:
+        images: ``(N, 1, H, W)`` raw uint8.
+        settings: :class:`Settings`.
+        device: where to sample.
+
+    Returns:
+        :class:`Frame`.
+
+    Raises:
+        TypeError, ValueError: an argument is not of the kind above, or θ has no inverse and one is needed.
+
+    >>> digit = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
+    >>> render(digit, Settings(theta=PRESETS["what does tx = +0.4 do?"])).words
+    'The digit comes out moved left by 0.40.'
+    """
+    _check.tensor("images", images, "N 1 H W", floating=False)
+    if images.dtype != torch.uint8:
+        raise TypeError(f"images: expected raw uint8 images, got {_check.describe(images)}")
+    height, width = images.shape[-2:]
+    size = (height, width) if settings.output_size is None else (settings.output_size, settings.output_size)
+    theta = settings.matrix()
+    grid = affine_grid(theta.to(device), size, settings.grid_align_corners).expand(len(images), -1, -1, -1)
+    padding_mode, padding_value = PADDINGS[settings.padding]
+    sampler = Sampler(settings.mode, padding_mode, padding_value, settings.sampler_align_corners)
+    with torch.no_grad():
+        output = sampler(normalize(images).to(device), grid).cpu()
+    pixels = (255 * denormalize(output)).clamp(0, 255).round().byte()
+    return Frame(draw(images, theta[0], pixels), output, pixels, words_for(theta))
+
+
+def draw(images, theta, pixels):
+    """One row per digit: the input with the frame that θ ``(2, 3)`` looks through, and the output. PNG bytes."""
+    sheet = Image.new("RGB", (2 * PANEL + 16, len(images) * (PANEL + 8) - 8), "white")
+    for row, (image, out) in enumerate(zip(images, pixels, strict=True)):
+        top = row * (PANEL + 8)
+        sheet.paste(_input_panel(image[0], theta), (0, top))
+        panel = Image.fromarray(out[0].numpy()).resize((PANEL, PANEL), Image.Resampling.NEAREST)
+        sheet.paste(panel, (PANEL + 16, top))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "png", compress_level=1)
+    return buffer.getvalue()
+
+
+def output_from_picture(picture, size, row=0):
+    """Read the output's pixels back out of a drawn picture, to compare what is shown with what was meant.
+
+    Args:
+        picture: PIL image of what :func:`draw` made.
+        size: ``(H_out, W_out)``.
+        row: which digit.
+
+    Returns:
+        uint8 tensor of shape ``size``.
+    """
+    height, width = size
+    grey = torch.frombuffer(bytearray(picture.convert("L").tobytes()), dtype=torch.uint8)
+    grey = grey.reshape(picture.height, picture.width)
+    ys = row * (PANEL + 8) + ((torch.arange(height) + 0.5) * PANEL / height).long()
+    xs = PANEL + 16 + ((torch.arange(width) + 0.5) * PANEL / width).long()
+    return grey[ys][:, xs]
+
+
+def _input_panel(image, theta):
+    height, width = image.shape
+    zoom = PANEL / (1 + 2 * MARGIN) / max(height, width)
+    inner = (round(width * zoom), round(height * zoom))
+    panel = Image.new("RGB", (PANEL, PANEL), _GREY)
+    left, top = ((PANEL - side) // 2 for side in inner)
+    panel.paste(Image.fromarray(image.numpy()).resize(inner, Image.Resampling.NEAREST), (left, top))
+    pen = ImageDraw.Draw(panel)
+
+    def place(points):
+        """[-1, 1] coordinates of the output -> pixels of the panel, kept where a pen can draw."""
+        x, y = (points @ theta.T).clamp(-50, 50).T
+        return list(zip(((x + 1) / 2 * inner[0] + left).tolist(), ((y + 1) / 2 * inner[1] + top).tolist(), strict=True))
+
+    for x, y in place(_DOTS):
+        pen.rectangle((x - 0.5, y - 0.5, x + 0.5, y + 0.5), fill=_ORANGE)
+    corners = place(_CORNERS)
+    pen.line([*corners, corners[0]], fill=_ORANGE, width=2)
+    pen.line(corners[:2], fill=_ORANGE, width=5)  # the output's top edge
+    x, y = corners[0]
+    pen.ellipse((x - 4, y - 4, x + 4, y + 4), fill=_ORANGE)
+    return panel
+
+
+_CORNERS = torch.tensor([[-1.0, -1.0, 1.0], [1.0, -1.0, 1.0], [1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])
+_STEPS = torch.linspace(-0.9, 0.9, 10)
+_DOTS = torch.stack([*torch.meshgrid(_STEPS, _STEPS, indexing="xy"), torch.ones(10, 10)], -1).reshape(-1, 3)
+
+
+def invert(theta):
+    """The ``(N, 2, 3)`` matrices that go the other way.
+
+    Raises:
+        ValueError: one of them has no inverse.
+
+    >>> invert(torch.tensor([[[1.0, 0.0, 0.4], [0.0, 1.0, 0.0]]]))[0, 0].tolist()
+    [1.0, 0.0, -0.4000000059604645]
+    """
+    linear = theta[:, :, :2].double()
+    # The determinant a d - b c is 0, as far as the rounding of float32 lets it tell.
+    products = linear[:, 0] * linear[:, 1].flip(-1)
+    if (linear.det().abs() < 1e-9 + 2e-7 * products.abs().sum(-1)).any():
+        raise ValueError("theta: expected a matrix that can be inverted, got a singular one: it squeezes all to a line")
+    inverse = torch.linalg.inv(linear)
+    shift = -inverse @ theta[:, :, 2:].double()
+    return (torch.cat([inverse, shift], -1) + 0.0).to(theta.dtype)
+
+
+def decompose(theta):
+    """θ's six numbers -> the parameters of :func:`stncourse.affine_theta` that make it.
+
+    Of the two ways to write a θ (a half turn is two mirrors) it gives the one with the smaller turn.
+
+    Returns:
+        dict with the keys of ``LIMITS``, or None where scale x is 0 and no rotation is defined.
+
+    >>> parameters = decompose((0.0, -2.0, 0.1, 1.0, 0.0, 0.0))
+    >>> [round(value, 3) for value in parameters.values()]
+    [90.0, 1.0, 2.0, 0.0, 0.1, 0.0]
+    """
+    a, b, tx, c, d, ty = theta
+    scale_x = math.hypot(a, c)
+    if scale_x < 1e-9:
+        return None
+    rotation = math.degrees(math.atan2(c, a))
+    scale_y = (a * d - b * c) / scale_x
+    # b and d, turned back: (shear * scale_y, scale_y)
+    shear = (a * b + c * d) / scale_x / scale_y if abs(scale_y) > 1e-9 else 0.0
+    if abs(rotation) > 90:
+        rotation -= math.copysign(180, rotation)
+        scale_x, scale_y = -scale_x, -scale_y
+    values = (rotation, scale_x, scale_y, shear, tx, ty)
+    return {name: value + 0.0 for name, value in zip(LIMITS, values, strict=True)}
+
+
+def compose(parameters):
+    """The six numbers of θ for the parameters that :func:`decompose` gives."""
+    p = parameters
+    theta = affine_theta(p["rotation"], (p["scale_x"], p["scale_y"]), p["shear"], (p["shift_x"], p["shift_y"]))
+    return tuple(theta.flatten().tolist())
+
+
+def words_for(theta):
+    """What a ``(1, 2, 3)`` θ (output → input) does to what is seen, as a sentence.
+
+    >>> words_for(affine_theta(rotation=30))
+    'The digit comes out turned 30° counter-clockwise.'
+    >>> words_for(affine_theta())
+    'The digit comes out unchanged.'
+    """
+    try:
+        parameters = decompose(tuple(invert(theta).flatten().tolist()))
+    except ValueError:
+        parameters = None
+    if parameters is None:
+        return "θ is singular: every output pixel looks at one line or point, so the digit is lost."
+    turn, scale_x, scale_y, shear, shift_x, shift_y = parameters.values()
+    parts = []  # in the order in which they happen
+    mirrored = [name for name, scale in (("left-right", scale_x), ("top-bottom", scale_y)) if scale < 0]
+    parts += [f"mirrored {' and '.join(mirrored)}"] if mirrored else []
+    wide, high = abs(scale_x), abs(scale_y)
+    if max(abs(wide - 1), abs(high - 1)) >= 0.005:
+        parts.append(
+            f"{wide:.2f} × as large" if abs(wide - high) < 0.005 else f"{wide:.2f} × as wide, {high:.2f} × as high"
+        )
+    if abs(shear) >= 0.005:
+        parts.append(f"leaning by {shear:+.2f}")
+    if abs(turn) >= 0.5:
+        parts.append(f"turned {abs(turn):.0f}° {'clockwise' if turn > 0 else 'counter-clockwise'}")
+    for shift, (less, more) in ((shift_x, ("left", "right")), (shift_y, ("up", "down"))):
+        if abs(shift) >= 0.005:
+            parts.append(f"moved {more if shift > 0 else less} by {abs(shift):.2f}")
+    return f"The digit comes out {', '.join(parts) or 'unchanged'}."

@@ -1,0 +1,373 @@
+"""The θ playground: move θ by hand and watch digits warp. A thin layer of ipywidgets over ``playground``."""
+
+import copy
+import html
+import random
+
+import ipywidgets as widgets
+import torch
+
+from stncourse import _check, playground
+from stncourse.data import Digits, load_digits, normalize
+from stncourse.device import resolve_device
+from stncourse.distortions import distort
+from stncourse.models import STNClassifier, load_pretrained
+from stncourse.playground import DIRECTIONS, IDENTITY, LARGEST, LIMITS, MODES, PADDINGS, PRESETS, Settings
+
+#: What a page may open the playground with.
+CONTROLS = ("sliders", "theta", "presets", "digit", "sampling", "model")
+_NAMES = ("θ11", "θ12", "tx", "θ21", "θ22", "ty")
+_SLIDERS = {
+    "rotation": "rotation (°)",
+    "scale_x": "scale x",
+    "scale_y": "scale y",
+    "shear": "shear",
+    "shift_x": "shift x (tx)",
+    "shift_y": "shift y (ty)",
+}
+_CHOOSE = "choose …"
+
+
+def theta_playground(digits=None, model=None, controls=CONTROLS, theta=IDENTITY, index=0, count=1):
+    """Move θ by hand and watch ``grid_sample`` warp digits live.
+
+    Args:
+        digits: :class:`stncourse.Digits` to pick from. Default: the shipped test digits; with a model of another image
+            size than theirs, the same distorted by ``"RTS"``.
+        model: None; a trained :class:`stncourse.STNClassifier`; or ``"pretrained"`` for the shipped one. With a model,
+            its answers are shown live, and a button lets its STN choose θ.
+        controls: which of ``CONTROLS`` to show.
+        theta: the six numbers to start from, row by row.
+        index: which digit to start with.
+        count: how many digits to show at once, 1 to 4.
+
+    Returns:
+        ThetaPlayground: a widget that shows itself as the last value of a cell. ``.settings`` is what it is set to,
+        ``.frame`` what it shows.
+
+    Convention:
+        θ maps output → input (there is a switch to see the other direction). The sliders are the parameters of
+        :func:`stncourse.affine_theta`: they move the *frame* on the input, so the content moves the other way.
+
+    Raises:
+        TypeError, ValueError: an argument is not of the kind above.
+
+    >>> playground = theta_playground(theta=(1, 0, 0.4, 0, 1, 0))
+    >>> playground.frame.words
+    'The digit comes out moved left by 0.40.'
+    """
+    return ThetaPlayground(digits, model, controls, theta, index, count)
+
+
+class ThetaPlayground(widgets.VBox):
+    """See :func:`theta_playground`."""
+
+    def __init__(self, digits=None, model=None, controls=CONTROLS, theta=IDENTITY, index=0, count=1):
+        if not isinstance(controls, (tuple, list)):
+            raise TypeError(f"controls: expected a tuple of names, got {_check.describe(controls)}")
+        for name in controls:
+            _check.choice("controls", name, CONTROLS)
+        if model is not None and model != "pretrained" and not isinstance(model, STNClassifier):
+            raise TypeError(f"model: expected an STNClassifier, 'pretrained' or None, got {_check.describe(model)}")
+        self.model = load_pretrained() if model == "pretrained" else model
+        if self.model is not None:  # a copy: yours stays on its device and in its mode
+            self.model = copy.deepcopy(self.model).cpu().eval()
+        self.digits = self._default_digits() if digits is None else digits
+        if not isinstance(self.digits, Digits) or not len(self.digits):
+            raise TypeError(f"digits: expected Digits, at least one, got {_check.describe(digits)}")
+        _check.tensor("digits: images", self.digits.images, "N 1 H W", floating=False)
+        size = tuple(self.digits.images.shape[-2:])
+        if self.model is not None and self.model.stn.localization.image_size != size:
+            wanted = self.model.stn.localization.image_size
+            raise ValueError(f"digits: expected images of the size that the model takes, {wanted}, got {size}")
+        _check.positive_int("index", index, minimum=0)
+        if index >= len(self.digits):
+            raise ValueError(f"index: expected 0 to {len(self.digits) - 1}, got {index}")
+        if not 1 <= _check.positive_int("count", count) <= 4:
+            raise ValueError(f"count: expected 1 to 4, got {count}")
+        output_size = self.model.stn.output_size[0] if self.model is not None and self.model.stn.output_size else None
+        self.settings = Settings(theta=theta, output_size=output_size)
+        self.device = "cpu"
+        self.frame = None
+        self.score = {"you": 0, "STN": 0}
+        self._filling = False
+        self._make_controls(index, count)
+        super().__init__([self._arrange(controls)])
+        self._fill_from_theta()
+        self._show()
+
+    # The controls
+
+    def _make_controls(self, index, count):
+        narrow = {"width": "330px"}
+        self.sliders = {
+            name: widgets.FloatSlider(
+                description=text, min=LIMITS[name][0], max=LIMITS[name][1], step=1 if name == "rotation" else 0.05,
+                readout_format=".0f" if name == "rotation" else ".2f", layout=narrow,
+                style={"description_width": "90px"},
+            )
+            for name, text in _SLIDERS.items()
+        }  # fmt: skip
+        self.boxes = [
+            widgets.Text(
+                description=name,
+                continuous_update=False,
+                layout={"width": "115px"},
+                style={"description_width": "32px"},
+            )
+            for name in _NAMES
+        ]
+        self.preset = widgets.Dropdown(description="preset", options=[_CHOOSE, *PRESETS], layout=narrow)
+        self.reset = widgets.Button(description="reset θ", layout={"width": "100px"})
+        self.number = widgets.BoundedIntText(
+            description="digit no.", value=index, max=len(self.digits) - 1, layout={"width": "190px"}
+        )
+        self.of_class = widgets.Dropdown(
+            description="class", options=["any", *sorted(set(self.digits.labels.tolist()))], layout={"width": "170px"}
+        )
+        self.another = widgets.Button(description="another digit", layout={"width": "130px"})
+        self.count = widgets.Dropdown(
+            description="at once", options=[1, 2, 3, 4], value=count, layout={"width": "150px"}
+        )
+        self.padding = widgets.Dropdown(description="outside", options=list(PADDINGS), layout=narrow)
+        self.mode = widgets.Dropdown(description="sampling", options=list(MODES), layout=narrow)
+        self.grid_align = widgets.Checkbox(description="align_corners of the grid", layout=narrow)
+        self.sampler_align = widgets.Checkbox(description="align_corners of the sampler", layout=narrow)
+        side = self.settings.output_size or self.digits.images.shape[-1]
+        self.output_size = widgets.BoundedIntText(
+            description="output px", value=side, min=1, max=max(112, side), layout={"width": "190px"}
+        )
+        self.direction = widgets.Dropdown(description="θ maps", options=list(DIRECTIONS), layout=narrow)
+        available = ["cpu"] + [name for name in ("cuda", "mps") if _works(name)]
+        self.on_device = widgets.Dropdown(description="device", options=available, layout=narrow)
+        self.let_stn = widgets.Button(description="let the STN do it", layout={"width": "160px"})
+        self.picture = widgets.Image(format="png")
+        self.readout = widgets.HTML()
+        self.message = widgets.HTML()
+
+        for slider in self.sliders.values():
+            slider.observe(self._on_slider, names="value")
+        for box in self.boxes:
+            box.observe(self._on_box, names="value")
+        for control in (self.padding, self.mode, self.grid_align, self.sampler_align, self.output_size, self.direction):
+            control.observe(self._on_sampling, names="value")
+        for control in (self.number, self.count):
+            control.observe(self._on_digit, names="value")
+        self.preset.observe(self._on_preset, names="value")
+        self.on_device.observe(self._on_device, names="value")
+        self.reset.on_click(lambda _: self._set_theta(IDENTITY))
+        self.another.on_click(self._on_another)
+        self.of_class.observe(self._on_another, names="value")
+        self.let_stn.on_click(self._on_let_stn)
+
+    def _arrange(self, controls):
+        wrap = {"display": "flex", "flex_flow": "row wrap"}
+        groups = {
+            "presets": [widgets.HBox([self.preset, self.reset], layout=wrap)],
+            "sliders": list(self.sliders.values()),
+            "theta": [widgets.HBox(self.boxes[:3]), widgets.HBox(self.boxes[3:])],
+            "digit": [
+                widgets.HBox([self.number, self.count], layout=wrap),
+                widgets.HBox([self.of_class, self.another], layout=wrap),
+            ],
+            "sampling": [
+                self.direction,
+                self.padding,
+                self.mode,
+                self.output_size,
+                self.grid_align,
+                self.sampler_align,
+            ],
+            "model": [self.let_stn] if self.model is not None else [],
+        }
+        left = [widget for name, group in groups.items() if name in controls for widget in group]
+        if len(self.on_device.options) > 1:
+            left.append(self.on_device)
+        right = widgets.VBox([self.picture, self.message, self.readout])
+        return widgets.HBox([widgets.VBox(left), right], layout={**wrap, "align_items": "flex-start"})
+
+    # What happens when one is moved
+
+    def _on_slider(self, change):
+        if self._filling:
+            return
+        theta = playground.compose({name: slider.value for name, slider in self.sliders.items()})
+        self.settings = self.settings.but(theta=theta)
+        self._say("")
+        self._show()
+        self._fill_typed()
+
+    def _on_box(self, change):
+        if self._filling:
+            return
+        theta = []
+        for name, box, kept in zip(_NAMES, self.boxes, self.settings.theta, strict=True):
+            if box.value == _shown(kept):  # not touched: keep all its decimals
+                theta.append(kept)
+                continue
+            try:
+                value = float(box.value.strip().replace(",", ".").replace("−", "-"))
+            except ValueError:
+                return self._say(f"{name}: expected a number, got “{box.value}”. θ is unchanged.")
+            if not abs(value) <= LARGEST:  # NaN is not <= either
+                return self._say(f"{name}: expected a number up to ±{LARGEST:,.0f}, got {box.value}. θ is unchanged.")
+            theta.append(value)
+        return self._set_theta(tuple(theta))
+
+    def _on_preset(self, change):
+        if not self._filling and self.preset.value in PRESETS:
+            self._set_theta(PRESETS[self.preset.value])
+
+    def _on_sampling(self, change):
+        self.settings = self.settings.but(
+            padding=self.padding.value,
+            mode=self.mode.value,
+            grid_align_corners=self.grid_align.value,
+            sampler_align_corners=self.sampler_align.value,
+            output_size=self.output_size.value if change.owner is self.output_size else self.settings.output_size,
+            direction=self.direction.value,
+        )
+        self._say("")
+        self._show()
+
+    def _on_digit(self, change):
+        self._show()
+
+    def _on_another(self, change):
+        wanted = self.of_class.value
+        chosen = [i for i, label in enumerate(self.digits.labels.tolist()) if wanted in ("any", label)]
+        chosen = [i for i in chosen if i != self.number.value] or chosen
+        self.number.value = random.choice(chosen)
+
+    def _on_device(self, change):
+        self.device = self.on_device.value
+        self._show()
+
+    def _on_let_stn(self, _):
+        images = self._chosen()[:1]
+        yours = self._probabilities()
+        with torch.no_grad():
+            theta = self.model.stn.transform(normalize(images)).theta[0]
+        self.direction.value = DIRECTIONS[0]  # an STN's θ is one
+        self._set_theta(tuple(theta.flatten().tolist()))
+        its = self._probabilities()
+        if yours is not None and its is not None:
+            true = int(self.digits.labels[self.number.value])
+            winner = "STN" if its[true] >= yours[true] else "you"
+            self.score[winner] += 1
+            self._say(
+                f"The digit is a {true}. Your θ: {yours[true]:.1%} sure of it; the STN's: {its[true]:.1%}. "
+                f"Score: you {self.score['you']}, STN {self.score['STN']}."
+            )
+
+    # Keeping all in step
+
+    def _set_theta(self, theta):
+        self.settings = self.settings.but(theta=theta)
+        self._say("")
+        self._fill_from_theta()
+        self._show()
+
+    def _fill_from_theta(self):
+        """θ -> sliders and boxes. What the sliders cannot reach is kept exactly, and said."""
+        parameters = playground.decompose(self.settings.theta)
+        if parameters is None:
+            self._say("The sliders cannot show this θ (scale x is 0); it is kept as it is.")
+        else:
+            self._filling = True
+            for name, slider in self.sliders.items():
+                slider.value = min(max(parameters[name], slider.min), slider.max)
+            self._filling = False
+            reached = playground.compose({name: slider.value for name, slider in self.sliders.items()})
+            if max(abs(a - b) for a, b in zip(reached, self.settings.theta, strict=True)) > 1e-4:
+                self._say("The sliders cannot reach this θ; it is kept as it is, until you move one.")
+        self._fill_typed()
+
+    def _fill_typed(self):
+        """θ -> boxes, and the preset that it is, if it is one: so that each preset can be chosen again."""
+        self._filling = True
+        self.preset.value = next((name for name, theta in PRESETS.items() if theta == self.settings.theta), _CHOOSE)
+        for box, value in zip(self.boxes, self.settings.theta, strict=True):
+            box.value = _shown(value)
+        self._filling = False
+
+    def _chosen(self):
+        """The digits on show, raw: ``count`` of them from the chosen one on."""
+        index = (torch.arange(self.count.value) + self.number.value) % len(self.digits)
+        return self.digits.images[index]
+
+    def _show(self):
+        try:
+            self.frame = playground.render(self._chosen(), self.settings, self.device)
+        except ValueError as error:
+            self._say(f"{error}. The picture is still that of the last θ that could be shown.")
+            return
+        self.picture.value = self.frame.png
+        self.readout.value = self._readout_html()
+
+    def _say(self, text):
+        self.message.value = f'<b role="alert">{html.escape(text)}</b>' if text else ""
+
+    def _probabilities(self):
+        """The classifier's ten probabilities for the first digit on show, or None where it cannot take the output."""
+        if self.model is None or tuple(self.frame.output.shape[-2:]) != self.model.classifier.image_size:
+            return None
+        with torch.no_grad():
+            return self.model.classifier(self.frame.output[:1])[0].exp().tolist()
+
+    def _readout_html(self):
+        return (
+            f'<div role="status">{_matrix_html(self.settings.theta)}<p>{self.frame.words}</p>{self._bars_html()}</div>'
+        )
+
+    def _bars_html(self):
+        if self.model is None:
+            return ""
+        probabilities = self._probabilities()
+        if probabilities is None:
+            side = self.model.classifier.image_size[0]
+            return f"<p>The classifier wants an output of {side}×{side} pixels.</p>"
+        best = max(range(len(probabilities)), key=probabilities.__getitem__)
+        rows = [
+            f'<tr><td style="padding-right:8px">{"<b>" if digit == best else ""}{digit}</td><td style="width:220px">'
+            f'<div style="width:{100 * p:.1f}%;height:11px;background:{"#D55E00" if digit == best else "#888"}"></div>'
+            f'</td><td style="text-align:right">{100 * p:.1f} %</td></tr>'
+            for digit, p in enumerate(probabilities)
+        ]
+        words = "how sure the classifier is of each digit"
+        return f'<table style="line-height:1.2" aria-label="{words}">{"".join(rows)}</table>'
+
+    def _default_digits(self):
+        digits = load_digits("test", source="offline")
+        if self.model is None or self.model.stn.localization.image_size == tuple(digits.images.shape[-2:]):
+            return digits
+        crooked = distort(digits.images, "RTS", torch.Generator().manual_seed(0)).images
+        return Digits(crooked, digits.labels, digits.source)
+
+
+def _shown(value):
+    """An entry of θ as its box shows it."""
+    return f"{round(value, 6) + 0:g}"
+
+
+def _works(device):
+    try:
+        resolve_device(device)
+    except ValueError:
+        return False
+    return True
+
+
+def _matrix_html(theta):
+    """θ as a matrix; what differs from the identity is bold, coloured and underlined (to be seen in grey too)."""
+    cells = []
+    for value, still in zip(theta, IDENTITY, strict=True):
+        moved = abs(value - still) > 1e-6
+        style = "color:#D55E00;font-weight:bold;text-decoration:underline;" if moved else ""
+        cells.append(f'<td style="{style}padding:0 9px;text-align:right">{round(value, 2) + 0:.2f}</td>')
+    rows = f"<tr>{''.join(cells[:3])}</tr><tr>{''.join(cells[3:])}</tr>"
+    bracket = "border-left:2px solid;border-right:2px solid;border-radius:6px"
+    return (
+        '<div style="display:flex;align-items:center;gap:8px;font-family:monospace;font-size:15px">'
+        f'<span>θ =</span><table aria-label="θ" style="{bracket}">{rows}</table></div>'
+    )

@@ -1,0 +1,297 @@
+"""The θ playground without its widgets: the picture is what grid_sample makes, and the words are true of it."""
+
+import io
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from stncourse import BACKGROUND, affine_theta, denormalize, load_digits, normalize
+from stncourse.playground import (
+    DIRECTIONS,
+    IDENTITY,
+    LIMITS,
+    MARGIN,
+    MODES,
+    PADDINGS,
+    PANEL,
+    PRESETS,
+    Settings,
+    compose,
+    decompose,
+    invert,
+    output_from_picture,
+    render,
+    words_for,
+)
+
+FORWARD, BACKWARD = DIRECTIONS
+INNER = PANEL / (1 + 2 * MARGIN)  # pixels of the digit's side in the input panel
+ORANGE = torch.tensor([255, 159, 28])
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits("test", source="offline").images[[0, 300, 700]]
+
+
+def random_theta(seed):
+    generator = torch.Generator().manual_seed(seed)
+    return tuple((torch.tensor(IDENTITY) + 0.5 * torch.randn(6, generator=generator)).tolist())
+
+
+def picture(frame):
+    image = Image.open(io.BytesIO(frame.png))
+    image.load()
+    assert image.format == "PNG"
+    return image
+
+
+def panel(frame):
+    """The first input panel's pixels, ``(PANEL, PANEL, 3)``."""
+    data = torch.frombuffer(bytearray(picture(frame).crop((0, 0, PANEL, PANEL)).tobytes()), dtype=torch.uint8)
+    return data.reshape(PANEL, PANEL, 3)
+
+
+def orange(frame):
+    """(x, y) of the pixels that the frame is drawn with."""
+    return (panel(frame) == ORANGE).all(-1).nonzero().flip(-1).float()
+
+
+# What is sampled
+
+
+@pytest.mark.parametrize("sampler_align", [False, True])
+@pytest.mark.parametrize("grid_align", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_output_is_what_torch_makes(digits, padding, mode, grid_align, sampler_align):
+    padding_mode = {"border": "border", "reflection": "reflection"}.get(padding, "zeros")
+    outside = BACKGROUND if padding == "background" else 0.0
+    for seed, (images, output_size) in enumerate(
+        [(digits, None), (digits, 7), (digits[:1], 28), (digits, 40), (digits[:, :, 3:23], None)]
+    ):
+        theta = random_theta(seed)
+        frame = render(images, Settings(theta, padding, mode, grid_align, sampler_align, output_size))
+        height, width = (output_size, output_size) if output_size else images.shape[-2:]
+        size = (len(images), 1, height, width)
+        grid = F.affine_grid(torch.tensor(theta).reshape(1, 2, 3).expand(len(images), 2, 3), size, grid_align)
+        expected = F.grid_sample(normalize(images) - outside, grid, mode, padding_mode, sampler_align) + outside
+        assert frame.output.shape == size
+        torch.testing.assert_close(frame.output, expected, atol=1e-4, rtol=0)
+        assert torch.equal(frame.pixels, (255 * denormalize(frame.output)).clamp(0, 255).round().byte())
+
+
+@pytest.mark.parametrize(("padding", "value"), [("background", BACKGROUND), ("raw 0 (bright frame)", 0.0)])
+def test_padding_far_outside(digits, padding, value):
+    output = render(digits, Settings((1, 0, 5, 0, 1, 0), padding)).output
+    torch.testing.assert_close(output, torch.full_like(output, value), atol=1e-6, rtol=0)
+
+
+def test_border_repeats_the_edge_and_reflection_mirrors():
+    images = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
+    images[..., -1] = 255
+    assert (render(images, Settings((1, 0, 4, 0, 1, 0), "border")).pixels == 255).all()
+    mirrored = render(images, Settings((1, 0, 2, 0, 1, 0), "reflection")).pixels
+    assert torch.equal(mirrored, images.flip(-1))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_input_to_output_uses_the_inverse(digits, seed):
+    theta = random_theta(seed)
+    square = torch.cat([torch.tensor(theta).reshape(2, 3), torch.tensor([[0.0, 0.0, 1.0]])])
+    inverse = tuple(torch.linalg.inv(square)[:2].flatten().tolist())
+    torch.testing.assert_close(
+        render(digits, Settings(theta, direction=BACKWARD)).output, render(digits, Settings(inverse)).output,
+        atol=1e-3, rtol=0,
+    )  # fmt: skip
+    assert "moved right by 0.40" in render(digits, Settings((1, 0, 0.4, 0, 1, 0), direction=BACKWARD)).words
+
+
+SINGULAR = [(0,) * 6, (1, 2, 0.3, 2, 4, 0), (0, 1, 0, 0, 1, 0), (1.3, 0.3, 0, 3.9, 0.9, 0), (1e6, 1e6, 0, 1e6, 1e6, 0)]
+
+
+@pytest.mark.parametrize("theta", SINGULAR)
+def test_a_singular_theta_renders_one_way_and_is_refused_the_other_way(digits, theta):
+    assert render(digits, Settings(theta)).words.startswith("θ is singular")
+    with pytest.raises(ValueError, match=r"^theta: .*inverted"):
+        render(digits, Settings(theta, direction=BACKWARD))
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("theta", [(1e6, -1e6, 1e6, 1e6, 1e6, -1e6), (1e-10, 0, 1e6, 0, 1e6, 0), (2e-5, 0, 1, 0, 1, 0)])
+def test_extreme_theta_renders(digits, theta, padding, direction):
+    frame = render(digits, Settings(theta, padding, direction=direction))
+    assert frame.output.isfinite().all()
+    assert picture(frame).width == 2 * PANEL + 16
+
+
+# The picture
+
+
+@pytest.mark.parametrize("size", [None, 1, 7, 28, 33, 40, 100, 224])
+def test_the_picture_shows_exactly_the_output_of_every_digit(digits, size):
+    frame = render(digits, Settings(random_theta(3), "border", output_size=size))
+    for row, pixels in enumerate(frame.pixels):
+        assert torch.equal(output_from_picture(picture(frame), pixels.shape[-2:], row), pixels[0])
+
+
+def test_the_picture_shows_the_output_of_a_non_square_digit(digits):
+    frame = render(digits[:, :, 3:23], Settings(random_theta(4)))
+    for row in range(3):
+        assert torch.equal(output_from_picture(picture(frame), (20, 28), row), frame.pixels[row, 0])
+
+
+def test_the_input_panel_shows_the_digit(digits):
+    away = panel(render(digits, Settings((1, 0, 10, 0, 1, 0))))  # the frame is nowhere to be seen
+    at = ((PANEL - INNER) / 2 + (torch.arange(28) + 0.5) * INNER / 28).long()
+    assert torch.equal(away[at][:, at], digits[0, 0][..., None].expand(28, 28, 3))
+    assert (away[:30] == 200).all()
+
+
+@pytest.mark.parametrize(("tx", "ty"), [(0.4, 0.0), (-0.3, 0.2)])
+def test_the_frame_moves_with_theta(digits, tx, ty):
+    here, there = (orange(render(digits, Settings((0.5, 0, x, 0, 0.5, y)))) for x, y in [(0, 0), (tx, ty)])
+    moved = there.mean(0) - here.mean(0)
+    torch.testing.assert_close(moved, torch.tensor([tx, ty]) * INNER / 2, atol=1, rtol=0)
+
+
+def test_the_frame_grows_with_theta_and_marks_the_first_corner(digits):
+    spans = [orange(render(digits, Settings((s, 0, 0, 0, s, 0)))) for s in (0.4, 0.8)]
+    small, large = (float(points[:, 0].max() - points[:, 0].min()) for points in spans)
+    assert large / small == pytest.approx(2, abs=0.15)
+    for mirror, corner in [(1, -1), (-1, 1)]:
+        points = orange(render(digits, Settings((0.5 * mirror, 0, 0, 0, 0.5, 0))))
+        near = [(points - PANEL / 2 - torch.tensor([x, -1]) * INNER / 4).norm(dim=1) < 6 for x in (corner, -corner)]
+        assert near[0].sum() > near[1].sum() + 10  # the dot
+
+
+@pytest.mark.parametrize("images", [torch.zeros(1, 1, 28, 28), torch.zeros(1, 3, 28, 28, dtype=torch.uint8), "digit"])
+def test_render_names_images_it_cannot_take(images):
+    with pytest.raises((TypeError, ValueError), match=r"^images: expected"):
+        render(images, Settings())
+
+
+# The words
+
+
+MIRROR_THEN_TURN = affine_theta(rotation=30)[0, :, :2] @ torch.tensor([[-1.0, 0.0], [0.0, 1.0]])
+SEEN = {  # θ -> the words, and where they put a dot that is at (0.5, 0.25) on the input
+    IDENTITY: ("unchanged", (0.5, 0.25)),
+    (1, 0, 0.4, 0, 1, 0): ("moved left by 0.40", (0.1, 0.25)),
+    (1, 0, 0, 0, 1, -0.4): ("moved down by 0.40", (0.5, 0.65)),
+    tuple(affine_theta(rotation=30).flatten().tolist()): ("turned 30° counter-clockwise", (0.558, -0.0335)),
+    tuple(affine_theta(rotation=-60).flatten().tolist()): ("turned 60° clockwise", (0.0335, 0.558)),
+    (2, 0, 0, 0, 2, 0): ("0.50 × as large", (0.25, 0.125)),
+    (1, 0, 0, 0, 0.5, 0): ("1.00 × as wide, 2.00 × as high", (0.5, 0.5)),
+    (-1, 0, 0, 0, 1, 0): ("mirrored left-right", (-0.5, 0.25)),
+    (1, 0, 0, 0, -1, 0): ("mirrored top-bottom", (0.5, -0.25)),
+    (-1, 0, 0, 0, -1, 0): ("mirrored left-right and top-bottom", (-0.5, -0.25)),
+    (1, 0.5, 0, 0, 1, 0): ("leaning by -0.50", (0.375, 0.25)),
+    tuple(invert(torch.cat([MIRROR_THEN_TURN, torch.zeros(2, 1)], 1)[None]).flatten().tolist()): (
+        "mirrored left-right, turned 30° clockwise",
+        (-0.558, -0.0335),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("theta", "words", "place"), [(t, *seen) for t, seen in SEEN.items()], ids=lambda v: str(v)[:30]
+)
+def test_words_say_what_happens_to_the_picture(theta, words, place):
+    dot = torch.zeros(1, 1, 64, 64, dtype=torch.uint8)
+    dot[..., 38:42, 46:50] = 255  # its middle is at pixel edge (48, 40): x = 0.5, y = 0.25
+    frame = render(dot, Settings(theta))
+    assert frame.words == f"The digit comes out {words}."
+    weight = frame.pixels[0, 0].double()
+    axis = (2 * torch.arange(64) + 1) / 64 - 1
+    centre = torch.stack([(weight.sum(0) * axis).sum(), (weight.sum(1) * axis).sum()]) / weight.sum()
+    torch.testing.assert_close(centre, torch.tensor(place).double(), atol=0.01, rtol=0)
+
+
+def test_words_for_zooming_in():
+    assert words_for(affine_theta(scale=0.5)) == "The digit comes out 2.00 × as large."
+
+
+# θ <-> parameters
+
+
+def parameters(turn):
+    scale = st.floats(0.1, 2) | st.floats(-2, -0.1)
+    ranges = (st.floats(-turn, turn), scale, scale, st.floats(-2, 2), st.floats(-2, 2), st.floats(-2, 2))
+    return st.fixed_dictionaries(dict(zip(LIMITS, ranges, strict=True)))
+
+
+@settings(deadline=None)
+@given(parameters(turn=89))
+def test_parameters_come_back_from_the_theta_they_make(wanted):
+    assert decompose(compose(wanted)) == pytest.approx(wanted, abs=2e-3)
+
+
+@settings(deadline=None)
+@given(parameters(turn=180))
+def test_theta_comes_back_by_the_smaller_turn(wanted):
+    theta = compose(wanted)
+    found = decompose(theta)
+    assert abs(found["rotation"]) <= 90
+    assert compose(found) == pytest.approx(theta, abs=1e-5)
+
+
+@settings(deadline=None)
+@given(st.tuples(*[st.floats(-2, 2)] * 6))
+def test_any_theta_that_is_not_singular_comes_back(theta):
+    a, b, _, c, d, _ = theta
+    assume(math.hypot(a, c) > 0.1 and abs(a * d - b * c) > 0.1)
+    assert compose(decompose(theta)) == pytest.approx(theta, abs=1e-5)
+
+
+@pytest.mark.parametrize("theta", PRESETS.values(), ids=PRESETS)
+def test_presets_come_back(theta):
+    assert compose(decompose(theta)) == pytest.approx(theta, abs=1e-6)
+
+
+def test_a_mirror_is_a_scale_and_not_a_turn():
+    found = decompose(PRESETS["mirror"])
+    assert (found["rotation"], found["scale_x"], found["scale_y"]) == (0, -1, 1)
+
+
+def test_without_scale_x_there_is_no_rotation():
+    assert decompose((0, 1, 0.5, 0, 1, 0.5)) is None
+
+
+def test_a_scale_y_of_zero_has_no_shear():
+    assert decompose((2, 0, 0, 0, 0, 0)) == dict(zip(LIMITS, (0, 2, 0, 0, 0, 0), strict=True))
+
+
+# Settings
+
+
+NAN, INF = math.nan, math.inf
+WRONG = {
+    "theta": [
+        (1, 0, 0, 0, NAN, 0),
+        (INF, 0, 0, 0, 1, 0),
+        (1, 0, 1e40, 0, 1, 0),
+        (1,) * 5,
+        (),
+        None,
+        "sixsix",
+        ("1",) * 6,
+    ],
+    "padding": ["zeros", [], None],
+    "mode": ["cubic", None],
+    "direction": ["output -> input"],
+    "output_size": [0, -1, 2.5, "28", True],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_settings_name_the_wrong_argument(name, value):
+    for make in (Settings, Settings().but):
+        with pytest.raises((TypeError, ValueError), match=rf"^{name}: expected"):
+            make(**{name: value})

@@ -1,0 +1,416 @@
+"""The θ playground's widgets: all controls in step, nothing typed breaks it, and what it shows is what torch makes."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import ipywidgets
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from stncourse import BACKGROUND, Digits, STNClassifier, load_digits, load_pretrained, normalize, theta_playground
+from stncourse.playground import DIRECTIONS, IDENTITY, LIMITS, MODES, PADDINGS, PRESETS, compose, output_from_picture
+from stncourse.widgets import CONTROLS
+
+COLAB = Path(sys.prefix) / "ipywidgets-7"
+ENTRIES = ("θ11", "θ12", "tx", "θ21", "θ22", "ty")
+
+
+@pytest.fixture
+def playground():
+    return theta_playground()
+
+
+@pytest.fixture
+def game():
+    return theta_playground(model="pretrained", index=5)
+
+
+def tree(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from tree(child)
+
+
+def updates(playground):
+    """A list that grows by one with each new picture."""
+    seen = []
+    playground.picture.observe(seen.append, names="value")
+    return seen
+
+
+def assert_in_step(playground):
+    """Boxes, readout and picture say what the settings say."""
+    theta = playground.settings.theta
+    assert [float(box.value) for box in playground.boxes] == pytest.approx(theta, rel=1e-5, abs=1e-6)
+    cells = re.findall(r"<td[^>]*>(-?[\d.]+)</td>", playground.readout.value.split("<p>")[0])
+    assert list(map(float, cells)) == pytest.approx(theta, abs=0.0051)
+    assert "-0.00<" not in playground.readout.value
+    assert playground.frame.words in playground.readout.value
+    image = Image.open(io.BytesIO(playground.picture.value))
+    for row, pixels in enumerate(playground.frame.pixels):
+        assert torch.equal(output_from_picture(image, pixels.shape[-2:], row), pixels[0])
+
+
+def sliders_make(playground):
+    return compose({name: slider.value for name, slider in playground.sliders.items()})
+
+
+# θ by sliders, boxes and presets
+
+
+@pytest.mark.parametrize(("name", "value"), list(zip(LIMITS, (40, -1.5, 0.5, 0.3, 0.4, -0.7), strict=True)))
+def test_a_slider_sets_theta_boxes_and_one_picture(playground, name, value):
+    seen = updates(playground)
+    playground.sliders[name].value = value
+    assert len(seen) == 1
+    neutral = dict(zip(LIMITS, (0, 1, 1, 0, 0, 0), strict=True))
+    assert playground.settings.theta == compose(neutral | {name: value})
+    assert_in_step(playground)
+
+
+@pytest.mark.parametrize("entry", range(6), ids=ENTRIES)
+def test_a_typed_entry_sets_theta_sliders_and_one_picture(playground, entry):
+    seen = updates(playground)
+    playground.boxes[entry].value = "0.3"
+    assert len(seen) == 1
+    assert playground.settings.theta == tuple(0.3 if i == entry else v for i, v in enumerate(IDENTITY))
+    assert sliders_make(playground) == pytest.approx(playground.settings.theta, abs=1e-6)
+    assert playground.message.value == ""
+    assert_in_step(playground)
+
+
+@pytest.mark.parametrize(
+    "theta", [(5, 0, 0, 0, 1, 0), (1, 0, -7.25, 0, 1, 0), (1, 9, 0, 0, 1, 0), (0, 1, 0, 0, 1, 0), (0,) * 6]
+)
+def test_a_theta_that_sliders_cannot_reach_is_kept_exactly_and_said(theta):
+    playground = theta_playground(theta=theta)
+    assert playground.settings.theta == theta
+    assert "it is kept as it is" in playground.message.value
+    assert_in_step(playground)
+    playground.sliders["shift_y"].value = 0.5
+    assert playground.settings.theta == sliders_make(playground)
+    assert playground.message.value == ""
+
+
+def test_editing_one_box_keeps_all_decimals_of_the_others():
+    theta = (1.0123456789, 0.1 / 3, -0.2 / 3, 1e-9, 1.23456789, 2 / 3)
+    playground = theta_playground(theta=theta)
+    playground.boxes[2].value = "0.25"
+    assert playground.settings.theta == (*theta[:2], 0.25, *theta[3:])
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [("0,4", 0.4), ("−0.4", -0.4), ("−0,4", -0.4), (" 2 ", 2.0), ("1e-1", 0.1), ("+.5", 0.5), ("-1e6", -1e6)],
+)
+def test_ways_to_write_a_number(playground, typed, value):
+    playground.boxes[2].value = typed
+    assert playground.settings.theta == (1, 0, value, 0, 1, 0)
+    assert_in_step(playground)
+
+
+@pytest.mark.parametrize(
+    "typed", ["<b>two", "", "  ", "nan", "inf", "-inf", "1e40", "1e400", "1000001", "1;2", "0,4,1"]
+)
+def test_what_is_no_number_is_said_and_changes_nothing(playground, typed):
+    seen = updates(playground)
+    playground.boxes[3].value = typed
+    assert (playground.settings.theta, seen) == (IDENTITY, [])
+    assert "θ21: expected a number" in playground.message.value
+    assert "<b>two" not in playground.message.value
+    playground.boxes[3].value = "0.2"
+    assert (playground.settings.theta[3], playground.message.value) == (0.2, "")
+    assert_in_step(playground)
+
+
+def test_a_singular_theta_can_be_typed(playground):
+    for entry in (0, 4):
+        playground.boxes[entry].value = "0"
+    assert playground.settings.theta == (0,) * 6
+    assert "singular" in playground.readout.value
+    assert_in_step(playground)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_sets_theta_and_can_be_chosen_again(playground, name):
+    playground.sliders["shift_y"].value = 0.9
+    playground.preset.value = name
+    assert playground.settings.theta == PRESETS[name]
+    assert sliders_make(playground) == pytest.approx(PRESETS[name], abs=1e-6)
+    assert_in_step(playground)
+    playground.boxes[5].value = "0.9"
+    assert playground.preset.value not in PRESETS
+    playground.preset.value = name
+    assert playground.settings.theta == PRESETS[name]
+
+
+def test_reset_makes_the_identity(playground):
+    playground.sliders["rotation"].value = 77
+    playground.reset.click()
+    assert playground.settings.theta == IDENTITY
+    assert [slider.value for slider in playground.sliders.values()] == [0, 1, 1, 0, 0, 0]
+    assert_in_step(playground)
+
+
+# Digits and sampling
+
+
+def test_the_digit_by_number_and_several_at_once():
+    playground = theta_playground(index=998, count=3)
+    images = load_digits("test", source="offline").images
+    for number, count, shown in [(998, 3, [998, 999, 0]), (4, 3, [4, 5, 6]), (4, 1, [4]), (4, 4, [4, 5, 6, 7])]:
+        playground.number.value, playground.count.value = number, count
+        assert torch.equal(playground.frame.pixels, images[shown])
+        assert_in_step(playground)
+
+
+def test_another_digit_is_another_one_and_of_the_class_asked_for(playground):
+    labels = playground.digits.labels
+    for wanted in (3, 7):
+        playground.of_class.value = wanted
+        for _ in range(5):
+            assert labels[playground.number.value] == wanted
+            assert torch.equal(playground.frame.pixels[0], playground.digits.images[playground.number.value])
+            before = playground.number.value
+            playground.another.click()
+            assert playground.number.value != before
+
+
+@pytest.mark.parametrize(("how_many", "shown"), [(1, [0, 0, 0, 0]), (2, [1, 0, 1, 0])])
+def test_another_digit_where_there_are_few(how_many, shown):
+    playground = theta_playground(load_digits("test", source="offline").subset(torch.arange(how_many)))
+    for number in shown:
+        playground.another.click()
+        assert playground.number.value == number
+
+
+def test_every_sampling_control_is_in_the_picture(playground):
+    playground.boxes[2].value = "0.6"
+    theta = torch.tensor(playground.settings.theta).reshape(1, 2, 3)
+    controls = (playground.grid_align, playground.sampler_align)
+    for padding, mode, grid, sampler, side in zip(
+        PADDINGS, (*MODES, "bilinear"), (0, 1, 1, 0), (1, 0, 1, 0), (28, 7, 40, 28), strict=True
+    ):
+        playground.padding.value, playground.mode.value, playground.output_size.value = padding, mode, side
+        for control, value in zip(controls, (grid, sampler), strict=True):
+            control.value = bool(value)
+        outside = BACKGROUND if padding == "background" else 0
+        padding = padding if padding in ("border", "reflection") else "zeros"
+        points = F.affine_grid(theta, (1, 1, side, side), bool(grid))
+        image = normalize(playground.digits.images[:1]) - outside
+        expected = F.grid_sample(image, points, mode, padding, bool(sampler)) + outside
+        torch.testing.assert_close(playground.frame.output, expected, atol=1e-4, rtol=0)
+        assert_in_step(playground)
+
+
+def test_non_square_and_large_digits_keep_their_size_until_another_is_asked_for():
+    for size in [(20, 28), (150, 150)]:
+        playground = theta_playground(Digits(torch.zeros(2, 1, *size, dtype=torch.uint8), torch.arange(2), "offline"))
+        playground.padding.value = "border"
+        assert playground.frame.output.shape[-2:] == size
+        playground.output_size.value = 30
+        assert playground.frame.output.shape[-2:] == (30, 30)
+
+
+def test_the_other_direction_and_a_singular_theta_there(playground):
+    playground.boxes[2].value = "0.4"
+    playground.direction.value = DIRECTIONS[1]
+    assert playground.frame.words == "The digit comes out moved right by 0.40."
+    seen, picture = updates(playground), playground.picture.value
+    playground.boxes[0].value = "0"
+    assert (seen, playground.picture.value) == ([], picture)
+    assert "inverted" in playground.message.value
+    assert "The picture is still that of" in playground.message.value
+    playground.boxes[0].value = "0.5"
+    assert (len(seen), playground.message.value) == (1, "")
+    playground.sliders["scale_y"].value = 0
+    assert "inverted" in playground.message.value
+    playground.direction.value = DIRECTIONS[0]
+    assert (len(seen), playground.message.value) == (2, "")
+    assert_in_step(playground)
+
+
+# The model
+
+
+def shown_probabilities(playground):
+    cells = re.findall(r"(\d+\.\d) %</td>", playground.readout.value)
+    return [float(cell) / 100 for cell in cells]
+
+
+def test_the_readout_shows_the_classifiers_probabilities(game):
+    model = load_pretrained()
+    game.count.value = 2  # the readout is about the first one
+    for name, value in [("rotation", 25), ("scale_x", 0.7), ("shift_x", -0.2)]:
+        game.sliders[name].value = value
+        points = F.affine_grid(torch.tensor(game.settings.theta).reshape(1, 2, 3), (1, 1, 28, 28), align_corners=False)
+        image = normalize(game.digits.images[5:6]) - BACKGROUND
+        output = F.grid_sample(image, points, align_corners=False) + BACKGROUND
+        with torch.no_grad():
+            expected = model.classifier(output)[0].exp()
+        assert shown_probabilities(game) == pytest.approx(expected.tolist(), abs=0.00051)
+        assert f"<b>{int(expected.argmax())}</td>" in game.readout.value
+
+
+def test_let_the_stn_do_it_and_keep_the_score(game):
+    images, labels = game.digits.images, game.digits.labels
+    for turn in range(1, 4):
+        game.number.value = turn
+        game.boxes[2].value = "1.5"  # a bad guess
+        yours = shown_probabilities(game)[labels[turn]]
+        game.let_stn.click()
+        with torch.no_grad():
+            theta = load_pretrained().stn.transform(normalize(images[turn : turn + 1])).theta[0]
+        assert game.settings.theta == tuple(theta.flatten().tolist())
+        assert_in_step(game)
+        its = shown_probabilities(game)[labels[turn]]
+        assert its > yours
+        assert f"Your θ: {yours:.1%} sure of it; the STN&#x27;s: {its:.1%}" in game.message.value
+        assert game.score == {"you": 0, "STN": turn}
+    assert "Score: you 0, STN 3" in game.message.value
+
+
+def test_you_can_win(game):
+    game.let_stn.click()  # your θ is a good one now, and the STN is spoilt
+    with torch.no_grad():
+        game.model.stn.localization.fc_loc[-1].bias.copy_(torch.tensor([1.0, 0, 3, 0, 1, 3]))
+        game.model.stn.localization.fc_loc[-1].weight.zero_()
+    game.let_stn.click()
+    assert game.settings.theta == (1, 0, 3, 0, 1, 3)
+    assert game.score == {"you": 1, "STN": 1}
+
+
+def test_the_stn_chooses_in_its_own_direction(game):
+    game.direction.value = DIRECTIONS[1]
+    game.let_stn.click()
+    assert game.direction.value == game.settings.direction == DIRECTIONS[0]
+
+
+def test_an_output_size_that_the_classifier_does_not_take_is_said(game):
+    game.output_size.value = 40
+    assert "The classifier wants an output of 28×28 pixels." in game.readout.value
+    game.let_stn.click()
+    assert game.score == {"you": 0, "STN": 0}
+    game.output_size.value = 28
+    assert len(shown_probabilities(game)) == 10
+
+
+def test_your_own_model_is_left_as_it_was():
+    model = STNClassifier().train()
+    playground = theta_playground(model=model)
+    assert playground.digits.images.shape[-2:] == (28, 28)
+    playground.let_stn.click()
+    assert playground.settings.theta == IDENTITY  # untrained
+    assert model.training
+
+
+# What is there to see
+
+
+def test_only_the_controls_asked_for_are_shown():
+    groups = {
+        "sliders": {"rotation (°)", "scale x", "scale y", "shear", "shift x (tx)", "shift y (ty)"},
+        "theta": set(ENTRIES),
+        "presets": {"preset", "reset θ"},
+        "digit": {"digit no.", "class", "another digit", "at once"},
+        "sampling": {"θ maps", "outside", "sampling", "output px"}
+        | {f"align_corners of the {part}" for part in ("grid", "sampler")},
+        "model": {"let the STN do it"},
+    }
+    assert tuple(sorted(groups)) == tuple(sorted(CONTROLS))
+    for asked in [(), ("sliders",), ("theta", "presets"), ("digit", "sampling"), ("model",), CONTROLS]:
+        for model in (None, "pretrained"):
+            playground = theta_playground(model=model, controls=asked)
+            shown = {w.description for w in tree(playground) if getattr(w, "description", "")}
+            wanted = set().union(*(groups[name] for name in asked if name != "model" or model))
+            assert shown - {"device"} == wanted
+            assert {playground.picture, playground.readout, playground.message} <= set(tree(playground))
+
+
+def test_every_control_has_a_description_and_there_is_no_output_widget(game):
+    plain = (ipywidgets.Box, ipywidgets.Image, ipywidgets.HTML)
+    assert not [w for w in tree(game) if isinstance(w, ipywidgets.Output)]
+    assert not [w for w in tree(game) if not isinstance(w, plain) and not w.description]
+
+
+DIGITS = load_digits("test", source="offline")
+WRONG = {
+    "digits": ["test", DIGITS.images, DIGITS.subset(torch.arange(0)),
+               Digits(torch.zeros(1, 3, 28, 28, dtype=torch.uint8), torch.zeros(1).long(), "offline")],
+    "model": ["trained", torch.nn.Linear(1, 1), 3],
+    "controls": [("slider",), "sliders", None, [7]],
+    "theta": [(1, 0), None, "identity", (float("nan"),) * 6, (1e40, 0, 0, 0, 1, 0)],
+    "index": [-1, 1000, 1.0, None],
+    "count": [0, 5, "2"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_a_wrong_argument_is_named(name, value):
+    with pytest.raises((TypeError, ValueError), match=rf"^{name}: "):
+        theta_playground(**{name: value})
+
+
+def test_digits_that_do_not_fit_the_model_are_named():
+    with pytest.raises(ValueError, match=r"^digits: expected images of the size that the model takes"):
+        theta_playground(DIGITS, model="pretrained")
+
+
+# Colab's ipywidgets, and ours
+
+SCRIPT = """
+import io, sys
+import ipywidgets, torch
+from PIL import Image
+from stncourse import theta_playground
+from stncourse.playground import compose, output_from_picture
+
+def check(theta):
+    assert max(abs(a - b) for a, b in zip(game.settings.theta, theta)) < 1e-6, game.settings.theta
+    pixels = output_from_picture(Image.open(io.BytesIO(game.picture.value)), (28, 28))
+    assert torch.equal(pixels, game.frame.pixels[0, 0])
+    pictures.add(game.picture.value)
+
+game, pictures = theta_playground(model="pretrained", index=500), set()
+assert game.number.value == 500
+check((1, 0, 0, 0, 1, 0))
+game.sliders["rotation"].value = 30
+check(compose(dict(rotation=30, scale_x=1, scale_y=1, shear=0, shift_x=0, shift_y=0)))
+game.reset.click()
+game.boxes[2].value = "0,4"
+check((1, 0, 0.4, 0, 1, 0))
+assert abs(game.sliders["shift_x"].value - 0.4) < 1e-6
+game.boxes[2].value = "four"
+assert "expected a number" in game.message.value
+game.preset.value = "mirror"
+check((-1, 0, 0, 0, 1, 0))
+game.let_stn.click()
+assert "Score" in game.message.value
+check(game.settings.theta)
+game.another.click()
+game.of_class.value = 3
+assert game.digits.labels[game.number.value] == 3
+check(game.settings.theta)
+assert len(pictures) == 6
+assert game.boxes[0].layout.width == "115px" and game.boxes[0].style.description_width == "32px"
+assert "matplotlib" not in sys.modules
+print(ipywidgets.__version__)
+"""
+
+
+@pytest.mark.parametrize("version", ["7.7", "8."])
+def test_the_playground_works_with_ipywidgets(version):
+    environment = dict(os.environ)
+    if version == "7.7":
+        if not COLAB.is_dir():
+            pytest.skip(f"no ipywidgets 7.7.1 in {COLAB}: `make test` puts it there")
+        environment["PYTHONPATH"] = str(COLAB)
+    run = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(version)
