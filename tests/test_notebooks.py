@@ -91,9 +91,10 @@ def test_badge_and_set_up_cell_name_the_one_repository(path, notebook):
     assert set_up == cells(nbformat.read(PATHS[0], as_version=4), "code")[0].source
 
 
-def test_every_picture_has_words(notebook):
-    for alt in re.findall(r"!\[([^\]]*)\]", text_of(notebook)):
+def test_every_picture_has_words_and_is_there_without_a_network(notebook):
+    for alt, place in re.findall(r"!\[([^\]]*)\]\(([^)]*)\)", text_of(notebook)):
         assert alt.strip()
+        assert "://" not in place
     for output in outputs(notebook):
         if "image/png" in output.get("data", {}):
             assert output.metadata["image/png"]["alt"].strip()
