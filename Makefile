@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 # Jupyter refuses to run as root, as in a container, unless told; it listens on 127.0.0.1 only and asks for its token.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-notebooks lint scripts stamp bench pretrained record-tutorial compare offline-digits clean
+.PHONY: lab test test-notebooks browser-test screenshot lint scripts stamp bench pretrained record-tutorial compare offline-digits clean
 
 lab: $(INSTALLED)  ## JupyterLab on the first notebook
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir="$(CURDIR)" \
@@ -25,6 +25,13 @@ test: $(INSTALLED)  ## all tests, and every notebook under nbval
 test-notebooks: $(INSTALLED)
 	$(PYTEST) notebooks $(NBVAL) $(PYTEST_OPTIONS)
 
+# Needs a Chromium or Chrome on the machine.
+browser-test: $(INSTALLED)  ## the playground in a real JupyterLab, in a real browser
+	$(BIN)/python -m pytest tests/browser -p no:xdist $(PYTEST_OPTIONS)
+
+screenshot: $(INSTALLED)  ## docs/playground.gif, made again
+	$(BIN)/python tools/make_screenshot.py
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
@@ -36,6 +43,7 @@ stamp: $(INSTALLED)  ## make stamp REPOSITORY=owner/repo: where the course is pu
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/sampler.py
+	$(BIN)/python benchmarks/playground_latency.py
 
 # What ships in stncourse/assets, made again. These need the whole of MNIST.
 offline-digits: $(INSTALLED)

@@ -91,7 +91,10 @@ class ThetaPlayground(widgets.VBox):
         self.frame = None
         self.score = {"you": 0, "STN": 0}
         self._filling = False
+        self._unreported = set()  # sliders filled from θ, and not heard of since
         self._make_controls(index, count)
+        # What the sliders stand for, before a browser rounds them to their steps.
+        self._parameters = {name: slider.value for name, slider in self.sliders.items()}
         super().__init__([self._arrange(controls)])
         self._fill_from_theta()
         self._show()
@@ -141,7 +144,7 @@ class ThetaPlayground(widgets.VBox):
         available = ["cpu"] + [name for name in ("cuda", "mps") if _works(name)]
         self.on_device = widgets.Dropdown(description="device", options=available, layout=narrow)
         self.let_stn = widgets.Button(description="let the STN do it", layout={"width": "160px"})
-        self.picture = widgets.Image(format="png")
+        self.picture = widgets.Image(format="png", layout={"align_self": "flex-start", "flex": "none"})
         self.readout = widgets.HTML()
         self.message = widgets.HTML()
 
@@ -183,7 +186,8 @@ class ThetaPlayground(widgets.VBox):
         left = [widget for name, group in groups.items() if name in controls for widget in group]
         if len(self.on_device.options) > 1:
             left.append(self.on_device)
-        right = widgets.VBox([self.picture, self.message, self.readout])
+        # Of one width: a long message must not push it below the controls.
+        right = widgets.VBox([self.picture, self.message, self.readout], layout={"width": "480px", "max_width": "100%"})
         return widgets.HBox([widgets.VBox(left), right], layout={**wrap, "align_items": "flex-start"})
 
     # What happens when one is moved
@@ -191,7 +195,14 @@ class ThetaPlayground(widgets.VBox):
     def _on_slider(self, change):
         if self._filling:
             return
-        theta = playground.compose({name: slider.value for name, slider in self.sliders.items()})
+        name = next(name for name, slider in self.sliders.items() if slider is change["owner"])
+        step = self.sliders[name].step
+        first = name in self._unreported
+        self._unreported.discard(name)
+        if first and abs(change["new"] - self._parameters[name]) <= 0.5001 * step:
+            return  # nobody moved it: a browser rounds what it is given to its steps, and reports that
+        self._parameters[name] = change["new"]
+        theta = playground.compose(self._parameters)
         self.settings = self.settings.but(theta=theta)
         self._say("")
         self._show()
@@ -278,7 +289,9 @@ class ThetaPlayground(widgets.VBox):
             for name, slider in self.sliders.items():
                 slider.value = min(max(parameters[name], slider.min), slider.max)
             self._filling = False
-            reached = playground.compose({name: slider.value for name, slider in self.sliders.items()})
+            self._parameters = {name: slider.value for name, slider in self.sliders.items()}
+            self._unreported = set(self.sliders)
+            reached = playground.compose(self._parameters)
             if max(abs(a - b) for a, b in zip(reached, self.settings.theta, strict=True)) > 1e-4:
                 self._say("The sliders cannot reach this θ; it is kept as it is, until you move one.")
         self._fill_typed()

@@ -1,0 +1,125 @@
+"""The θ playground in a real browser: from a key press to new pixels, beside a plain widget that draws a new figure.
+
+python benchmarks/playground_latency.py        (needs Chromium)
+
+Both stand in one notebook in one JupyterLab, and are measured in the page, by its own clock: from the event of a key to
+the moment in which the browser has decoded a picture that it did not have before.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import nbformat
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "browser"))
+import lab
+
+PRESSES, HELD_SECONDS, KEYS_PER_SECOND = 50, 3, 30
+PLAIN = """
+import ipywidgets as widgets
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+from IPython.display import clear_output, display
+from stncourse import affine_theta, load_digits, theta_playground
+slider = widgets.FloatSlider(description="rotation (°)", min=-180, max=180, step=1)
+out = widgets.Output()
+digit = load_digits("test", source="offline").images[:1] / 255
+def draw(change=None):
+    grid = F.affine_grid(affine_theta(rotation=slider.value), digit.shape, align_corners=False)
+    output = F.grid_sample(digit, grid, align_corners=False)
+    with out:
+        clear_output(wait=True)
+        fig, axes = plt.subplots(1, 2, figsize=(4.7, 2.3))
+        for ax, image in zip(axes, (digit, output)):
+            ax.imshow(image[0, 0], cmap="gray")
+            ax.axis("off")
+        plt.show()
+slider.observe(draw, names="value")
+draw()
+widgets.VBox([slider, out])
+"""
+KINDS = {
+    "Output + new figure": PLAIN,
+    "playground": "theta_playground()",
+    "playground with classifier": 'theta_playground(model="pretrained")',
+}
+#: Notes the time of every key, and of every picture once it is decoded.
+WATCH = """() => {
+    window.keys = []; window.pictures = [];
+    document.addEventListener("keydown", () => keys.push(performance.now()), true);
+    const decoded = img => img.decode().then(() => pictures.push(performance.now()), () => {});
+    new MutationObserver(changes => {
+        for (const change of changes) {
+            if (change.type == "attributes") { if (change.target.tagName == "IMG") decoded(change.target); }
+            else for (const node of change.addedNodes)
+                if (node.querySelectorAll)
+                    for (const img of node.tagName == "IMG" ? [node] : node.querySelectorAll("img")) decoded(img);
+        }
+    }).observe(document.body, {subtree: true, childList: true, attributes: true, attributeFilter: ["src"]});
+}"""
+
+
+def measure(notebook, number):
+    """Milliseconds of each single press; pictures per second while the key is held; milliseconds from last to last."""
+    page = notebook.page
+    handle = page.locator(".jp-OutputArea-output .widget-hslider").filter(has_text="rotation").locator(".noUi-handle")
+    handle = handle.nth(number)
+    notebook.show(handle)
+    handle.focus()
+    singles = []
+    for press in range(PRESSES + 5):
+        page.evaluate("keys.length = pictures.length = 0")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function("pictures.length > 0", polling=20)
+        page.wait_for_timeout(150)
+        if press >= 5:  # the first ones warm up
+            singles.append(page.evaluate("pictures[0] - keys[0]"))
+    page.evaluate("keys.length = pictures.length = 0")
+    start = time.monotonic()
+    for tick in range(HELD_SECONDS * KEYS_PER_SECOND):
+        page.wait_for_timeout(max(0, 1000 * (start + tick / KEYS_PER_SECOND - time.monotonic())))
+        page.keyboard.down("ArrowRight")
+    page.keyboard.up("ArrowRight")
+    page.wait_for_timeout(3000)
+    keys, pictures = page.evaluate("[keys, pictures]")
+    during = [at for at in pictures if at <= keys[-1]]
+    return singles, 1000 * len(during) / (keys[-1] - keys[0]), pictures[-1] - keys[-1], 1000 * (len(keys) - 1) / (
+        keys[-1] - keys[0]
+    )  # fmt: skip
+
+
+def main():
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        folder = Path(folder)
+        (folder / "page").mkdir()
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in KINDS.values()])
+        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, folder / "page" / "latency.ipynb")
+        viewport = {"width": 1400, "height": 2400}  # all of it on the page at once
+        with (
+            lab.jupyter_lab(folder / "page", folder / "home") as address,
+            lab.chromium(viewport=viewport) as context,
+        ):
+            opened = lab.Notebook(context, address, folder / "page" / "latency.ipynb")
+            errors = lab.errors_in(opened.run_all())
+            assert not errors, errors
+            opened.page.evaluate(WATCH)
+            results = {name: measure(opened, number) for number, name in enumerate(KINDS)}
+            browser = context.browser.version
+    packages = ", ".join(f"{name} {version(name)}" for name in ("jupyterlab", "ipywidgets", "ipykernel", "torch"))
+    print(f"Chromium {browser}, {packages}; {PRESSES} single presses, then a key held for {HELD_SECONDS} s")
+    print(f"{'':<27}{'key to picture, ms':>20}{'':>9}{'while held, per s':>22}{'last key to':>16}")
+    print(f"{'':<27}{'median':>10}{'p95':>10}{'ratio':>9}{'keys':>11}{'pictures':>11}{'last picture, ms':>19}")
+    plain = statistics.median(next(iter(results.values()))[0])
+    for name, (singles, rate, lag, keys) in results.items():
+        median, p95 = statistics.median(singles), statistics.quantiles(singles, n=20)[-1]
+        print(f"{name:<27}{median:>10.0f}{p95:>10.0f}{median / plain:>9.2f}{keys:>11.1f}{rate:>11.1f}{lag:>19.0f}")
+
+
+if __name__ == "__main__":
+    main()

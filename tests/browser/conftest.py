@@ -1,0 +1,41 @@
+"""JupyterLab and a browser, started once for all tests of this folder. Run them with ``make browser-test``."""
+
+from urllib.parse import urlsplit
+
+import lab
+import nbformat
+import pytest
+
+
+@pytest.fixture(scope="session")
+def requests_made():
+    """Every address that the pages have asked for."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def open_notebook(tmp_path_factory, requests_made):
+    """Function: the name of a notebook -> the notebook, open and idle. ``cells``: make it first, of these."""
+    folder = lab.copy_notebooks(tmp_path_factory.mktemp("course") / "notebooks")
+    with (
+        lab.jupyter_lab(folder, tmp_path_factory.mktemp("home")) as address,
+        lab.chromium() as context,
+    ):
+        context.on("request", lambda request: requests_made.append(request.url))
+        # What would leave the machine is noted above, and stopped here: no test needs the network.
+        context.route(lambda url: is_outside(url), lambda route: route.abort())
+
+        def open_it(name, cells=None):
+            if cells is not None:
+                notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+                notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+                nbformat.write(notebook, folder / name)
+            return lab.Notebook(context, address, folder / name)
+
+        yield open_it
+
+
+def is_outside(url):
+    address = urlsplit(url)
+    # attachment: is JupyterLab's name for an image inside the notebook.
+    return address.scheme not in ("data", "blob", "attachment") and address.hostname not in ("127.0.0.1", "localhost")

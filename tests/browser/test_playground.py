@@ -1,0 +1,202 @@
+"""The θ playground as a student meets it: in JupyterLab, in a browser, with keys and mouse."""
+
+import functools
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import is_outside
+from lab import errors_in, until
+
+from stncourse import normalize, theta_playground
+from stncourse.playground import PRESETS, output_from_picture
+
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+@functools.cache
+def the_same(model):
+    """The playground of the page, once more, in this process: for its digits and its model."""
+    return theta_playground(model=model)
+
+
+def expected_pixels(theta, model="pretrained", size=28):
+    """What torch's own pair makes of the first digit, as grey levels. Raw 0 is the background."""
+    image = the_same(model).digits.images[:1].float()
+    grid = F.affine_grid(torch.tensor(theta).reshape(1, 2, 3), (1, 1, size, size), align_corners=False)
+    return F.grid_sample(image, grid, align_corners=False)[0, 0].round()
+
+
+def difference(playground, **kind):
+    """The largest difference, in grey levels, between the picture in the browser and what its θ boxes ask for."""
+    theta, picture = playground.theta(), playground.picture()
+    if picture is None or theta != playground.theta():  # caught in a change
+        return 255
+    expected = expected_pixels(theta, **kind)
+    return int((output_from_picture(picture, expected.shape).float() - expected).abs().max())
+
+
+def wait_until_right(playground, theta=None, tolerance=2e-5, **kind):
+    """Wait until the boxes show ``theta`` and the browser's pixels are those of the boxes."""
+
+    def boxes_right():
+        return theta is None or all(abs(a - b) < tolerance for a, b in zip(playground.theta(), theta, strict=True))
+
+    until(boxes_right, f"the boxes show {theta}", 15)
+    until(lambda: difference(playground, **kind) <= 1, "the picture is the one of the boxes", 15)
+
+
+def turned(degrees):
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return (c, -s, 0.0, s, c, 0.0)
+
+
+@pytest.fixture(scope="module")
+def page(open_notebook):
+    notebook = open_notebook("07_theta_playground.ipynb")
+    assert errors_in(notebook.run_all()) == []
+    return notebook
+
+
+@pytest.fixture
+def playground(page):
+    """The game of notebook 07, at the identity."""
+    playground = page.playground()
+    playground.button("reset θ").click()
+    wait_until_right(playground, IDENTITY)
+    return playground
+
+
+def test_pixels_are_compared_for_real(playground):
+    moved = expected_pixels((1.0, 0.0, 0.1, 0.0, 1.0, 0.0))
+    shown = output_from_picture(playground.picture(), (28, 28)).float()
+    assert (shown - moved).abs().max() > 50
+    assert (shown - expected_pixels(IDENTITY)).abs().max() <= 1
+
+
+def test_slider_by_keyboard(playground):
+    playground.slider("rotation (°)")
+    degrees = 0
+    for keys, degrees in (
+        (["ArrowRight"] * 7, 7),
+        (["ArrowLeft"] * 2, 5),
+        (["PageUp"], 10),
+        (["Home"], -180),
+        (["End"], 180),
+    ):
+        playground.press(*keys)
+        wait_until_right(playground, turned(degrees))
+        assert playground.slider_value("rotation (°)") == degrees
+
+
+@pytest.mark.parametrize("name", ["scale x", "scale y", "shear", "shift x (tx)", "shift y (ty)"])
+def test_every_other_slider_by_keyboard(playground, name):
+    before = playground.slider_value(name)
+    playground.slider(name)
+    playground.press(*["ArrowLeft"] * 6)
+    until(lambda: abs(playground.slider_value(name) - (before - 0.3)) < 1e-6, "six steps of 0.05")
+    until(lambda: playground.theta() != IDENTITY, "the boxes follow")
+    wait_until_right(playground)
+
+
+def test_slider_by_mouse(playground, page):
+    box = playground.slider("rotation (°)").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.page.mouse.move(x, y)
+    page.page.mouse.down()
+    page.page.mouse.move(x + 40, y, steps=20)
+    page.page.mouse.up()
+    degrees = playground.slider_value("rotation (°)")
+    assert 20 < degrees < 170
+    wait_until_right(playground, turned(degrees))
+
+
+def test_typed_entries(playground):
+    theta = list(IDENTITY)
+    for name, text, place, value in (
+        ("tx", "0.4", 2, 0.4),
+        ("θ12", "-0,25", 1, -0.25),
+        ("θ11", "1.5", 0, 1.5),
+        ("ty", "3.75", 5, 3.75),  # further than the slider goes
+        ("ty", "0", 5, 0.0),
+    ):
+        playground.type(name, text)
+        theta[place] = value
+        wait_until_right(playground, theta)
+    assert playground.slider_value("shift x (tx)") == 0.4
+
+
+@pytest.mark.parametrize("wrong", ["abc", "nan", "1e99", ""])
+def test_typed_nonsense_is_named_and_changes_nothing(playground, wrong):
+    before = playground.picture().tobytes()
+    playground.type("ty", wrong)
+    until(lambda: "ty: expected a number" in playground.message(), "a message")
+    assert playground.picture().tobytes() == before
+    playground.type("ty", "0.2")
+    wait_until_right(playground, (1, 0, 0, 0, 1, 0.2))
+    assert playground.message() == ""
+
+
+def test_let_the_stn_do_it(playground, page):
+    playground.button("let the STN do it").click()
+    model, images = the_same("pretrained").model, the_same("pretrained").digits.images[:1]
+    with torch.no_grad():
+        theta = model.stn.transform(normalize(images)).theta.flatten().tolist()
+    wait_until_right(playground, theta)
+    until(lambda: "the STN's:" in playground.message(), "the score")
+    page.page.wait_for_timeout(1000)  # and no slider rounds it to its steps afterwards
+    wait_until_right(playground, theta)
+
+
+def test_presets_and_reset(playground):
+    for name in ("zoom in", "rotate 45°", "mirror"):
+        playground.choose("preset", name)
+        wait_until_right(playground, PRESETS[name])
+    playground.button("reset θ").click()
+    wait_until_right(playground, IDENTITY)
+
+
+def test_slider_moved_while_a_cell_trains(open_notebook):
+    """Figures of a running cell and pictures of the playground do not get into each other's way."""
+    epochs = 6
+    notebook = open_notebook(
+        "training.ipynb",
+        [
+            "from IPython.display import display\n"
+            "from stncourse import *\n"
+            "theta_playground()",
+            "digits = load_digits('train', source='offline').subset(slice(600))\n"
+            "model = STNClassifier()\n"
+            f"for _ in range({epochs}):\n"
+            "    history = fit(model, digits, recipe=FAST_RECIPE.but(epochs=3), device='cpu', verbose=False)\n"
+            "    display(plot_history(history))",
+        ],
+    )  # fmt: skip
+    notebook.start_all()
+    playground = notebook.playground()
+    playground.slider("rotation (°)")
+    figures = notebook.page.locator(".jp-OutputArea-output img:not(.widget-image)")
+    until(figures.count, "the first figure")
+    moves, seen = 0, set()
+    while figures.count() < epochs - 1:
+        playground.press("ArrowRight")
+        moves += 1
+        seen.add(playground.theta())
+    assert notebook.busy()
+    assert moves > 10
+    degrees = playground.slider_value("rotation (°)")
+    saved = until(notebook.finished, "the training ends", 120, pause=0.5)
+    assert errors_in(saved) == []
+    assert sum("image/png" in output.get("data", {}) for output in saved.cells[1].outputs) == epochs
+    notebook.show(figures.first)
+    assert figures.count() == epochs
+    assert all(figures.evaluate_all("all => all.map(e => e.complete && e.naturalWidth > 100)"))
+    notebook.show(playground.root)
+    wait_until_right(playground, turned(degrees), model=None)
+    print(f"{moves} moves while it trained; {len(seen)} different θ on the page meanwhile")
+
+
+def test_no_request_left_the_machine(page, requests_made):
+    assert any("/api/kernels" in url for url in requests_made)
+    assert [url for url in requests_made if is_outside(url)] == []
