@@ -222,7 +222,8 @@ def invert(theta):
 def decompose(theta):
     """θ's six numbers -> the parameters of :func:`stncourse.affine_theta` that make it.
 
-    Of the two ways to write a θ (a half turn is two mirrors) it gives the one with the smaller turn.
+    A θ that mirrors can be written in two ways (a mirror left-right is one top-bottom and half a turn): it gives the
+    one with the smaller turn. One that does not mirror gets positive scales.
 
     Returns:
         dict with the keys of ``LIMITS``, or None where scale x is 0 and no rotation is defined.
@@ -239,7 +240,7 @@ def decompose(theta):
     scale_y = (a * d - b * c) / scale_x
     # b and d, turned back: (shear * scale_y, scale_y)
     shear = (a * b + c * d) / scale_x / scale_y if abs(scale_y) > 1e-9 else 0.0
-    if abs(rotation) > 90:
+    if scale_y < 0 and abs(rotation) > 90:
         rotation -= math.copysign(180, rotation)
         scale_x, scale_y = -scale_x, -scale_y
     values = (rotation, scale_x, scale_y, shear, tx, ty)

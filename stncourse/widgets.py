@@ -91,9 +91,8 @@ class ThetaPlayground(widgets.VBox):
         self.frame = None
         self.score = {"you": 0, "STN": 0}
         self._filling = False
-        self._unreported = set()  # sliders filled from θ, and not heard of since
         self._make_controls(index, count)
-        # What the sliders stand for, before a browser rounds them to their steps.
+        # What the sliders stand for, exactly: the sliders themselves can only be on their steps.
         self._parameters = {name: slider.value for name, slider in self.sliders.items()}
         super().__init__([self._arrange(controls)])
         self._fill_from_theta()
@@ -115,7 +114,7 @@ class ThetaPlayground(widgets.VBox):
             widgets.Text(
                 description=name,
                 continuous_update=False,
-                layout={"width": "115px"},
+                layout={"width": "122px"},
                 style={"description_width": "32px"},
             )
             for name in _NAMES
@@ -165,6 +164,8 @@ class ThetaPlayground(widgets.VBox):
 
     def _arrange(self, controls):
         wrap = {"display": "flex", "flex_flow": "row wrap"}
+        # Where both do not fit side by side, the picture goes above the controls, not out of sight below them.
+        picture_first = {"display": "flex", "flex_flow": "row wrap-reverse", "align_items": "flex-end"}
         groups = {
             "presets": [widgets.HBox([self.preset, self.reset], layout=wrap)],
             "sliders": list(self.sliders.values()),
@@ -188,19 +189,15 @@ class ThetaPlayground(widgets.VBox):
             left.append(self.on_device)
         # Of one width: a long message must not push it below the controls.
         right = widgets.VBox([self.picture, self.message, self.readout], layout={"width": "480px", "max_width": "100%"})
-        return widgets.HBox([widgets.VBox(left), right], layout={**wrap, "align_items": "flex-start"})
+        return widgets.HBox([widgets.VBox(left), right], layout=picture_first)
 
     # What happens when one is moved
 
     def _on_slider(self, change):
-        if self._filling:
+        # A browser counts steps in floats, and reports 0.8000000000000003 for the 0.8 that it was given: not a move.
+        if self._filling or abs(change["new"] - change["old"]) < 1e-6:
             return
         name = next(name for name, slider in self.sliders.items() if slider is change["owner"])
-        step = self.sliders[name].step
-        first = name in self._unreported
-        self._unreported.discard(name)
-        if first and abs(change["new"] - self._parameters[name]) <= 0.5001 * step:
-            return  # nobody moved it: a browser rounds what it is given to its steps, and reports that
         self._parameters[name] = change["new"]
         theta = playground.compose(self._parameters)
         self.settings = self.settings.but(theta=theta)
@@ -285,12 +282,12 @@ class ThetaPlayground(widgets.VBox):
         if parameters is None:
             self._say("The sliders cannot show this θ (scale x is 0); it is kept as it is.")
         else:
+            self._parameters = {name: min(max(parameters[name], s.min), s.max) for name, s in self.sliders.items()}
             self._filling = True
             for name, slider in self.sliders.items():
-                slider.value = min(max(parameters[name], slider.min), slider.max)
+                # On a step: a browser would round it to one, and report that as if the slider had been moved.
+                slider.value = round(round(self._parameters[name] / slider.step) * slider.step, 2)
             self._filling = False
-            self._parameters = {name: slider.value for name, slider in self.sliders.items()}
-            self._unreported = set(self.sliders)
             reached = playground.compose(self._parameters)
             if max(abs(a - b) for a, b in zip(reached, self.settings.theta, strict=True)) > 1e-4:
                 self._say("The sliders cannot reach this θ; it is kept as it is, until you move one.")

@@ -14,7 +14,17 @@ import torch.nn.functional as F
 from PIL import Image
 
 from stncourse import BACKGROUND, Digits, STNClassifier, load_digits, load_pretrained, normalize, theta_playground
-from stncourse.playground import DIRECTIONS, IDENTITY, LIMITS, MODES, PADDINGS, PRESETS, compose, output_from_picture
+from stncourse.playground import (
+    DIRECTIONS,
+    IDENTITY,
+    LIMITS,
+    MODES,
+    PADDINGS,
+    PRESETS,
+    compose,
+    decompose,
+    output_from_picture,
+)
 from stncourse.widgets import CONTROLS
 
 COLAB = Path(sys.prefix) / "ipywidgets-7"
@@ -80,9 +90,27 @@ def test_a_typed_entry_sets_theta_sliders_and_one_picture(playground, entry):
     playground.boxes[entry].value = "0.3"
     assert len(seen) == 1
     assert playground.settings.theta == tuple(0.3 if i == entry else v for i, v in enumerate(IDENTITY))
-    assert sliders_make(playground) == pytest.approx(playground.settings.theta, abs=1e-6)
+    for name, value in decompose(playground.settings.theta).items():
+        slider = playground.sliders[name]
+        assert abs(slider.value - value) <= slider.step / 2 + 1e-9
+        steps = (slider.value - slider.min) / slider.step
+        assert steps == pytest.approx(round(steps)), "between two steps a browser would report a move of its own"
     assert playground.message.value == ""
     assert_in_step(playground)
+
+
+def test_the_rounding_of_a_browser_is_no_move(playground):
+    theta = (0.61234, 0, 0, 0, 0.61234, 0)
+    playground._set_theta(theta)
+    playground.sliders["scale_x"].value += 3e-16
+    playground.sliders["scale_y"].value -= 1e-12
+    assert playground.settings.theta == theta
+
+
+def test_moving_one_slider_keeps_what_the_others_stand_for_exactly(playground):
+    playground._set_theta((0.61234, 0, 0, 0, 0.61234, 0))
+    playground.sliders["shift_x"].value = 0.25
+    assert playground.settings.theta == pytest.approx((0.61234, 0, 0.25, 0, 0.61234, 0), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -398,7 +426,7 @@ game.of_class.value = 3
 assert game.digits.labels[game.number.value] == 3
 check(game.settings.theta)
 assert len(pictures) == 6
-assert game.boxes[0].layout.width == "115px" and game.boxes[0].style.description_width == "32px"
+assert game.boxes[0].layout.width == "122px" and game.boxes[0].style.description_width == "32px"
 assert "matplotlib" not in sys.modules
 print(ipywidgets.__version__)
 """
