@@ -1,4 +1,6 @@
-"""The θ playground in a real browser: from a key press to new pixels, beside a plain widget that draws a new figure.
+"""The θ playground in a real browser: from a key press to new pixels, beside a plain widget.
+
+The plain one draws the same (input with frame and dots, output, θ) as a new matplotlib figure into an Output.
 
 python benchmarks/playground_latency.py        (needs Chromium)
 
@@ -29,15 +31,22 @@ from stncourse import affine_theta, load_digits, theta_playground
 slider = widgets.FloatSlider(description="rotation (°)", min=-180, max=180, step=1)
 out = widgets.Output()
 digit = load_digits("test", source="offline").images[:1] / 255
+corners = torch.tensor([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1], [-1, -1, 1.0]])
 def draw(change=None):
-    grid = F.affine_grid(affine_theta(rotation=slider.value), digit.shape, align_corners=False)
+    theta = affine_theta(rotation=slider.value)
+    grid = F.affine_grid(theta, digit.shape, align_corners=False)
     output = F.grid_sample(digit, grid, align_corners=False)
     with out:
         clear_output(wait=True)
         fig, axes = plt.subplots(1, 2, figsize=(4.7, 2.3))
-        for ax, image in zip(axes, (digit, output)):
-            ax.imshow(image[0, 0], cmap="gray")
+        axes[0].imshow(digit[0, 0], cmap="gray", extent=(-1, 1, 1, -1))
+        axes[0].scatter(*grid[0, ::3, ::3].reshape(-1, 2).T, s=1, color="orange")
+        axes[0].plot(*(corners @ theta[0].T).T, color="orange")
+        axes[0].set(xlim=(-1.5, 1.5), ylim=(1.5, -1.5))
+        axes[1].imshow(output[0, 0], cmap="gray")
+        for ax in axes:
             ax.axis("off")
+        fig.suptitle(str(theta[0].tolist()), fontsize=6)
         plt.show()
 slider.observe(draw, names="value")
 draw()
