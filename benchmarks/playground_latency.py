@@ -1,6 +1,7 @@
 """The θ playground in a real browser: from a key press to new pixels, beside a plain widget.
 
-The plain one draws the same (input with frame and dots, output, θ) as a new matplotlib figure into an Output.
+The plain one draws the same (input with frame and dots, output, θ) as a new matplotlib figure into an Output. The
+playground is measured both ways: warped by the kernel, which sends a picture, and by the browser.
 
 python benchmarks/playground_latency.py        (needs Chromium)
 
@@ -20,7 +21,7 @@ import nbformat
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "browser"))
 import lab
 
-PRESSES, HELD_SECONDS, KEYS_PER_SECOND = 50, 3, 30
+PRESSES, HELD_SECONDS, KEYS_PER_SECOND = 50, 6, 30
 PLAIN = """
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
@@ -54,8 +55,10 @@ widgets.VBox([slider, out])
 """
 KINDS = {
     "Output + new figure": PLAIN,
-    "playground": "theta_playground()",
-    "playground with classifier": 'theta_playground(model="pretrained")',
+    "kernel": 'theta_playground(device="cpu")',
+    "kernel, with classifier": 'theta_playground(model="pretrained", device="cpu")',
+    "browser": "theta_playground()",
+    "browser, with classifier": 'theta_playground(model="pretrained")',
 }
 #: Notes the time of every key, and of every picture once it is decoded.
 WATCH = """() => {
@@ -64,12 +67,13 @@ WATCH = """() => {
     const decoded = img => img.decode().then(() => pictures.push(performance.now()), () => {});
     new MutationObserver(changes => {
         for (const change of changes) {
-            if (change.type == "attributes") { if (change.target.tagName == "IMG") decoded(change.target); }
+            if (change.attributeName == "data-theta") pictures.push(performance.now());
+            else if (change.type == "attributes") { if (change.target.tagName == "IMG") decoded(change.target); }
             else for (const node of change.addedNodes)
                 if (node.querySelectorAll)
                     for (const img of node.tagName == "IMG" ? [node] : node.querySelectorAll("img")) decoded(img);
         }
-    }).observe(document.body, {subtree: true, childList: true, attributes: true, attributeFilter: ["src"]});
+    }).observe(document.body, {subtree: true, childList: true, attributes: true, attributeFilter: ["src", "data-theta"]});
 }"""
 
 

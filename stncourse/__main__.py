@@ -1,4 +1,4 @@
-"""Command line: ``python -m stncourse train`` and ``python -m stncourse doctor``."""
+"""Command line: ``python -m stncourse train``, ``playground`` and ``doctor``."""
 
 import argparse
 import sys
@@ -20,6 +20,10 @@ def main(arguments=None):
     train.add_argument("--save", type=_writable, metavar="FILE.safetensors", help="write the trained weights")
     train.add_argument("--history", type=_writable, metavar="FILE.json", help="write loss and accuracy per epoch")
     train.set_defaults(run=_train)
+
+    page = commands.add_parser("playground", help="write the θ playground as one HTML page", description=_page.__doc__)
+    page.add_argument("file", type=_writable, metavar="FILE.html")
+    page.set_defaults(run=_page)
 
     doctor = commands.add_parser("doctor", help="check this machine, and say what to do about what is wrong")
     doctor.set_defaults(run=_doctor)
@@ -99,6 +103,17 @@ def _train(options):
     if options.save:
         accuracy = evaluate(model, test, options.device).accuracy
         save_weights(model, {**history.info, "recipe": history.recipe, "test_accuracy": accuracy}, options.save)
+    return 0
+
+
+def _page(options):
+    """Write the θ playground as one HTML page that needs no Python and no network: to hand out, or for the web."""
+    from stncourse.data import load_digits
+    from stncourse.playground import page
+
+    text = page(load_digits("test", source="offline").images[:200])
+    options.file.write_text(text, encoding="utf-8")
+    print(f"{options.file}: {len(text) / 1000:.0f} kB. Open it in a browser.")
     return 0
 
 

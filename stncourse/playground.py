@@ -1,8 +1,15 @@
-"""What the θ playground shows, as a pure function: (digits, settings) -> frame. No widget in here."""
+"""What the θ playground shows, as a pure function: (digits, settings) -> frame. No widget in here.
 
+The same, to be drawn by a browser, is in ``assets/playground.js``: it gets a :func:`scene`.
+"""
+
+import base64
 import io
+import json
 import math
 from dataclasses import dataclass, replace
+from importlib import resources
+from string import Template
 from typing import NamedTuple
 
 import torch
@@ -32,6 +39,15 @@ LIMITS = {
     "shift_x": (-2.0, 2.0),
     "shift_y": (-2.0, 2.0),
 }
+SLIDERS = {
+    "rotation": "rotation (°)",
+    "scale_x": "scale x",
+    "scale_y": "scale y",
+    "shear": "shear",
+    "shift_x": "shift x (tx)",
+    "shift_y": "shift y (ty)",
+}
+STEPS = dict.fromkeys(LIMITS, 0.05) | {"rotation": 1.0}
 PRESETS = {
     "identity": IDENTITY,
     "zoom in": (0.5, 0.0, 0.0, 0.0, 0.5, 0.0),
@@ -87,6 +103,10 @@ class Settings:
         """The same settings with some values changed."""
         return replace(self, **changes)
 
+    def size_for(self, images):
+        """``(H_out, W_out)`` for ``(N, 1, H, W)`` images."""
+        return tuple(images.shape[-2:]) if self.output_size is None else (self.output_size, self.output_size)
+
     def matrix(self):
         """θ as it goes into the grid generator: ``(1, 2, 3)``, output → input.
 
@@ -100,19 +120,20 @@ class Settings:
 class Frame(NamedTuple):
     """What the playground shows for some settings."""
 
-    png: bytes  #: the picture: per digit one row, input with its frame on the left, output on the right
+    png: bytes | None  #: the picture: per digit one row, input with its frame on the left, output on the right
     output: torch.Tensor  #: (N, 1, H_out, W_out), normalised, what the sampler made
     pixels: torch.Tensor  #: (N, 1, H_out, W_out) uint8, the same as it is shown
     words: str  #: what θ does, as a sentence
 
 
-def render(images, settings, device="cpu"):
+def render(images, settings, device="cpu", picture=True):
     """Sample ``images`` through θ and draw the result.
 
     Args:
         images: ``(N, 1, H, W)`` raw uint8.
         settings: :class:`Settings`.
         device: where to sample.
+        picture: whether to draw it too; the frame's ``png`` is None without.
 
     Returns:
         :class:`Frame`.
@@ -124,19 +145,87 @@ def render(images, settings, device="cpu"):
     >>> render(digit, Settings(theta=PRESETS["what does tx = +0.4 do?"])).words
     'The digit comes out moved left by 0.40.'
     """
-    _check.tensor("images", images, "N 1 H W", floating=False)
-    if images.dtype != torch.uint8:
-        raise TypeError(f"images: expected raw uint8 images, got {_check.describe(images)}")
-    height, width = images.shape[-2:]
-    size = (height, width) if settings.output_size is None else (settings.output_size, settings.output_size)
+    _check_raw(images)
     theta = settings.matrix()
-    grid = affine_grid(theta.to(device), size, settings.grid_align_corners).expand(len(images), -1, -1, -1)
+    grid = affine_grid(theta.to(device), settings.size_for(images), settings.grid_align_corners).expand(
+        len(images), -1, -1, -1
+    )
     padding_mode, padding_value = PADDINGS[settings.padding]
     sampler = Sampler(settings.mode, padding_mode, padding_value, settings.sampler_align_corners)
     with torch.no_grad():
         output = sampler(normalize(images).to(device), grid).cpu()
     pixels = (255 * denormalize(output)).clamp(0, 255).round().byte()
-    return Frame(draw(images, theta[0], pixels), output, pixels, words_for(theta))
+    png = draw(images, theta[0], pixels) if picture else None
+    return Frame(png, output, pixels, words_for(theta))
+
+
+def scene(images, settings):
+    """All that ``assets/playground.js`` needs to draw ``images`` as :func:`render` does, but for θ: JSON values."""
+    padding_mode, padding_value = PADDINGS[settings.padding]
+    out_height, out_width = settings.size_for(images)
+    return {
+        "height": images.shape[-2],
+        "width": images.shape[-1],
+        "out_height": out_height,
+        "out_width": out_width,
+        "padding_mode": padding_mode,
+        "padding_value": _raw(padding_value),
+        "mode": settings.mode,
+        "grid_align_corners": settings.grid_align_corners,
+        "sampler_align_corners": settings.sampler_align_corners,
+        "inverse": settings.direction == DIRECTIONS[1],
+    }
+
+
+def _raw(value):
+    """A normalised grey value -> 0 to 255."""
+    return float(255 * denormalize(torch.tensor(value)))
+
+
+def page(images):
+    """The playground as one HTML page that needs no Python, no kernel and no network. Its controls are its own.
+
+    Args:
+        images: ``(N, 1, H, W)`` raw uint8, the digits to choose from.
+
+    Returns:
+        str, the page.
+
+    Raises:
+        TypeError, ValueError: ``images`` is not of the kind or shape above, or empty.
+
+    >>> page(torch.zeros(1, 1, 28, 28, dtype=torch.uint8)).startswith("<!doctype html>")
+    True
+    """
+    _check_raw(images)
+    if not len(images):
+        raise ValueError("images: expected at least one digit, got none")
+    start = decompose(IDENTITY)
+    data = {
+        "digits": base64.b64encode(images.numpy().tobytes()).decode(),
+        "sliders": [
+            {"text": text, "min": LIMITS[name][0], "max": LIMITS[name][1], "step": STEPS[name], "value": start[name]}
+            for name, text in SLIDERS.items()
+        ],
+        "presets": {name: list(decompose(theta).values()) for name, theta in PRESETS.items()},
+        "paddings": {
+            name: {"padding_mode": mode, "padding_value": _raw(value)} for name, (mode, value) in PADDINGS.items()
+        },
+        "scene": scene(images, Settings()),
+    }
+    template = Template((resources.files("stncourse") / "assets" / "playground.html").read_text(encoding="utf-8"))
+    return template.substitute(script=browser_script(), data=json.dumps(data, ensure_ascii=False))
+
+
+def _check_raw(images):
+    _check.tensor("images", images, "N 1 H W", floating=False)
+    if images.dtype != torch.uint8:
+        raise TypeError(f"images: expected raw uint8 images, got {_check.describe(images)}")
+
+
+def browser_script():
+    """The JavaScript module that draws the playground in a browser, as text."""
+    return (resources.files("stncourse") / "assets" / "playground.js").read_text(encoding="utf-8")
 
 
 def draw(images, theta, pixels):

@@ -1,35 +1,44 @@
-"""The θ playground: move θ by hand and watch digits warp. A thin layer of ipywidgets over ``playground``."""
+"""The θ playground: move θ by hand and watch digits warp. A thin layer of ipywidgets over ``playground``.
+
+The picture is drawn by the browser, or by the kernel with ``grid_sample``: see ``device``.
+"""
 
 import copy
 import html
 import random
 
+import anywidget
 import ipywidgets as widgets
 import torch
+import traitlets
 
 from stncourse import _check, playground
 from stncourse.data import Digits, load_digits, normalize
 from stncourse.device import resolve_device
 from stncourse.distortions import distort
 from stncourse.models import STNClassifier, load_pretrained
-from stncourse.playground import DIRECTIONS, IDENTITY, LARGEST, LIMITS, MODES, PADDINGS, PRESETS, Settings
+from stncourse.playground import (
+    DIRECTIONS,
+    IDENTITY,
+    LARGEST,
+    LIMITS,
+    MODES,
+    PADDINGS,
+    PRESETS,
+    SLIDERS,
+    STEPS,
+    Settings,
+)
 
 #: What a page may open the playground with.
 CONTROLS = ("sliders", "theta", "presets", "digit", "sampling", "model")
 _NAMES = ("θ11", "θ12", "tx", "θ21", "θ22", "ty")
-_SLIDERS = {
-    "rotation": "rotation (°)",
-    "scale_x": "scale x",
-    "scale_y": "scale y",
-    "shear": "shear",
-    "shift_x": "shift x (tx)",
-    "shift_y": "shift y (ty)",
-}
 _CHOOSE = "choose …"
+BROWSER = "browser"  #: the ``device`` that is none: the page warps the picture
 
 
-def theta_playground(digits=None, model=None, controls=CONTROLS, theta=IDENTITY, index=0, count=1):
-    """Move θ by hand and watch ``grid_sample`` warp digits live.
+def theta_playground(digits=None, model=None, controls=CONTROLS, theta=IDENTITY, index=0, count=1, device=BROWSER):
+    """Move θ by hand and watch digits warp, live.
 
     Args:
         digits: :class:`stncourse.Digits` to pick from. Default: the shipped test digits; with a model of another image
@@ -40,6 +49,9 @@ def theta_playground(digits=None, model=None, controls=CONTROLS, theta=IDENTITY,
         theta: the six numbers to start from, row by row.
         index: which digit to start with.
         count: how many digits to show at once, 1 to 4.
+        device: what warps the picture. ``"browser"``: the page itself, which follows the hand best, also while a cell
+            trains. ``"cpu"``, ``"cuda"``, …: ``grid_sample`` in the kernel, and a picture sent for every move; it needs
+            nothing but ipywidgets in the page. Both show the same pixels.
 
     Returns:
         ThetaPlayground: a widget that shows itself as the last value of a cell. ``.settings`` is what it is set to,
@@ -56,13 +68,23 @@ def theta_playground(digits=None, model=None, controls=CONTROLS, theta=IDENTITY,
     >>> playground.frame.words
     'The digit comes out moved left by 0.40.'
     """
-    return ThetaPlayground(digits, model, controls, theta, index, count)
+    return ThetaPlayground(digits, model, controls, theta, index, count, device)
+
+
+class BrowserPicture(anywidget.AnyWidget):
+    """The picture and the readout of θ, drawn by the browser (``assets/playground.js``) as the sliders move."""
+
+    _esm = playground.browser_script()
+    sliders = traitlets.List().tag(sync=True, **widgets.widget_serialization)
+    images = traitlets.Bytes().tag(sync=True)  #: raw grey levels of the digits on show
+    #: ``playground.scene``; and θ, with the sliders' exact ``parameters`` and their values that it was made for.
+    scene = traitlets.Dict().tag(sync=True)
 
 
 class ThetaPlayground(widgets.VBox):
     """See :func:`theta_playground`."""
 
-    def __init__(self, digits=None, model=None, controls=CONTROLS, theta=IDENTITY, index=0, count=1):
+    def __init__(self, digits=None, model=None, controls=CONTROLS, theta=IDENTITY, index=0, count=1, device=BROWSER):
         if not isinstance(controls, (tuple, list)):
             raise TypeError(f"controls: expected a tuple of names, got {_check.describe(controls)}")
         for name in controls:
@@ -85,9 +107,9 @@ class ThetaPlayground(widgets.VBox):
             raise ValueError(f"index: expected 0 to {len(self.digits) - 1}, got {index}")
         if not 1 <= _check.positive_int("count", count) <= 4:
             raise ValueError(f"count: expected 1 to 4, got {count}")
+        self.device = device if device == BROWSER else str(resolve_device(device))
         output_size = self.model.stn.output_size[0] if self.model is not None and self.model.stn.output_size else None
         self.settings = Settings(theta=theta, output_size=output_size)
-        self.device = "cpu"
         self.frame = None
         self.score = {"you": 0, "STN": 0}
         self._filling = False
@@ -104,11 +126,11 @@ class ThetaPlayground(widgets.VBox):
         narrow = {"width": "330px"}
         self.sliders = {
             name: widgets.FloatSlider(
-                description=text, min=LIMITS[name][0], max=LIMITS[name][1], step=1 if name == "rotation" else 0.05,
+                description=text, min=LIMITS[name][0], max=LIMITS[name][1], step=STEPS[name],
                 readout_format=".0f" if name == "rotation" else ".2f", layout=narrow,
                 style={"description_width": "90px"},
             )
-            for name, text in _SLIDERS.items()
+            for name, text in SLIDERS.items()
         }  # fmt: skip
         self.boxes = [
             widgets.Text(
@@ -140,9 +162,12 @@ class ThetaPlayground(widgets.VBox):
             description="output px", value=side, min=1, max=max(112, side), layout={"width": "190px"}
         )
         self.direction = widgets.Dropdown(description="θ maps", options=list(DIRECTIONS), layout=narrow)
-        available = ["cpu"] + [name for name in ("cuda", "mps") if _works(name)]
-        self.on_device = widgets.Dropdown(description="device", options=available, layout=narrow)
+        devices = dict.fromkeys([BROWSER, "cpu", *(name for name in ("cuda", "mps") if _works(name)), self.device])
+        self.on_device = widgets.Dropdown(
+            description="warped by", options=list(devices), value=self.device, layout=narrow
+        )
         self.let_stn = widgets.Button(description="let the STN do it", layout={"width": "160px"})
+        self.drawn = BrowserPicture(sliders=list(self.sliders.values()))
         self.picture = widgets.Image(format="png", layout={"align_self": "flex-start", "flex": "none"})
         self.readout = widgets.HTML()
         self.message = widgets.HTML()
@@ -181,15 +206,14 @@ class ThetaPlayground(widgets.VBox):
                 self.output_size,
                 self.grid_align,
                 self.sampler_align,
+                self.on_device,
             ],
             "model": [self.let_stn] if self.model is not None else [],
         }
         left = [widget for name, group in groups.items() if name in controls for widget in group]
-        if len(self.on_device.options) > 1:
-            left.append(self.on_device)
         # Of one width: a long message must not push it below the controls.
-        right = widgets.VBox([self.picture, self.message, self.readout], layout={"width": "480px", "max_width": "100%"})
-        return widgets.HBox([widgets.VBox(left), right], layout=picture_first)
+        self.shown = widgets.VBox(layout={"width": "480px", "max_width": "100%"})
+        return widgets.HBox([widgets.VBox(left), self.shown], layout=picture_first)
 
     # What happens when one is moved
 
@@ -307,13 +331,35 @@ class ThetaPlayground(widgets.VBox):
         return self.digits.images[index]
 
     def _show(self):
+        images, in_browser = self._chosen(), self.device == BROWSER
         try:
-            self.frame = playground.render(self._chosen(), self.settings, self.device)
+            self.frame = playground.render(
+                images, self.settings, "cpu" if in_browser else self.device, picture=not in_browser
+            )
         except ValueError as error:
             self._say(f"{error}. The picture is still that of the last θ that could be shown.")
             return
-        self.picture.value = self.frame.png
-        self.readout.value = self._readout_html()
+        if in_browser:
+            with self.drawn.hold_sync():  # one message
+                self.drawn.images = images.numpy().tobytes()
+                self.drawn.scene = self._scene(images)
+            self.readout.value = self._bars_html()
+        else:
+            self.picture.value = self.frame.png
+            self.readout.value = (
+                f'<div role="status">{_matrix_html(self.settings.theta)}<p>{self.frame.words}</p></div>'
+                f"{self._bars_html()}"
+            )
+        picture = self.drawn if in_browser else self.picture
+        if picture not in self.shown.children:
+            self.shown.children = [picture, self.message, self.readout]
+
+    def _scene(self, images):
+        return playground.scene(images, self.settings) | {
+            "theta": self.settings.theta,
+            "parameters": list(self._parameters.values()),
+            "sliders": [slider.value for slider in self.sliders.values()],
+        }
 
     def _say(self, text):
         self.message.value = f'<b role="alert">{html.escape(text)}</b>' if text else ""
@@ -324,11 +370,6 @@ class ThetaPlayground(widgets.VBox):
             return None
         with torch.no_grad():
             return self.model.classifier(self.frame.output[:1])[0].exp().tolist()
-
-    def _readout_html(self):
-        return (
-            f'<div role="status">{_matrix_html(self.settings.theta)}<p>{self.frame.words}</p>{self._bars_html()}</div>'
-        )
 
     def _bars_html(self):
         if self.model is None:

@@ -24,16 +24,17 @@ from stncourse.playground import (
     compose,
     decompose,
     output_from_picture,
+    scene,
 )
-from stncourse.widgets import CONTROLS
+from stncourse.widgets import CONTROLS, BrowserPicture
 
 COLAB = Path(sys.prefix) / "ipywidgets-7"
 ENTRIES = ("θ11", "θ12", "tx", "θ21", "θ22", "ty")
 
 
-@pytest.fixture
-def playground():
-    return theta_playground()
+@pytest.fixture(params=["browser", "cpu"])
+def playground(request):
+    return theta_playground(device=request.param)
 
 
 @pytest.fixture
@@ -51,6 +52,7 @@ def updates(playground):
     """A list that grows by one with each new picture."""
     seen = []
     playground.picture.observe(seen.append, names="value")
+    playground.drawn.observe(seen.append, names="scene")
     return seen
 
 
@@ -58,6 +60,14 @@ def assert_in_step(playground):
     """Boxes, readout and picture say what the settings say."""
     theta = playground.settings.theta
     assert [float(box.value) for box in playground.boxes] == pytest.approx(theta, rel=1e-5, abs=1e-6)
+    assert playground.shown.children[0] is (playground.drawn if playground.device == "browser" else playground.picture)
+    if playground.device == "browser":  # what its script makes of this: tests/browser
+        assert playground.drawn.images == playground._chosen().numpy().tobytes()
+        sliders = [slider.value for slider in playground.sliders.values()]
+        told = {"theta": theta, "sliders": sliders, "parameters": list(playground._parameters.values())}
+        assert playground.drawn.scene == scene(playground._chosen(), playground.settings) | told
+        assert playground.frame.png is None
+        return
     cells = re.findall(r"<td[^>]*>(-?[\d.]+)</td>", playground.readout.value.split("<p>")[0])
     assert list(map(float, cells)) == pytest.approx(theta, abs=0.0051)
     assert "-0.00<" not in playground.readout.value
@@ -161,7 +171,7 @@ def test_a_singular_theta_can_be_typed(playground):
     for entry in (0, 4):
         playground.boxes[entry].value = "0"
     assert playground.settings.theta == (0,) * 6
-    assert "singular" in playground.readout.value
+    assert "singular" in playground.frame.words
     assert_in_step(playground)
 
 
@@ -264,6 +274,24 @@ def test_the_other_direction_and_a_singular_theta_there(playground):
     assert_in_step(playground)
 
 
+def test_what_warps_the_picture_can_be_changed(playground):
+    for device in ("cpu", "browser", "cpu"):
+        playground.on_device.value = device
+        playground.sliders["rotation"].value += 10
+        assert playground.device == device
+        assert_in_step(playground)
+
+
+@pytest.mark.gpu
+def test_grid_sample_on_a_gpu_makes_the_same_picture():
+    pixels = {}
+    for device in ("cpu", "cuda"):
+        playground = theta_playground(theta=(0.8, 0.3, 0.1, -0.3, 0.8, 0), device=device)
+        assert_in_step(playground)
+        pixels[device] = playground.frame.pixels.int()
+    assert (pixels["cpu"] - pixels["cuda"]).abs().max() <= 1
+
+
 # The model
 
 
@@ -347,7 +375,7 @@ def test_only_the_controls_asked_for_are_shown():
         "theta": set(ENTRIES),
         "presets": {"preset", "reset θ"},
         "digit": {"digit no.", "class", "another digit", "at once"},
-        "sampling": {"θ maps", "outside", "sampling", "output px"}
+        "sampling": {"θ maps", "outside", "sampling", "output px", "warped by"}
         | {f"align_corners of the {part}" for part in ("grid", "sampler")},
         "model": {"let the STN do it"},
     }
@@ -357,12 +385,12 @@ def test_only_the_controls_asked_for_are_shown():
             playground = theta_playground(model=model, controls=asked)
             shown = {w.description for w in tree(playground) if getattr(w, "description", "")}
             wanted = set().union(*(groups[name] for name in asked if name != "model" or model))
-            assert shown - {"device"} == wanted
-            assert {playground.picture, playground.readout, playground.message} <= set(tree(playground))
+            assert shown == wanted
+            assert {playground.drawn, playground.readout, playground.message} <= set(tree(playground))
 
 
 def test_every_control_has_a_description_and_there_is_no_output_widget(game):
-    plain = (ipywidgets.Box, ipywidgets.Image, ipywidgets.HTML)
+    plain = (ipywidgets.Box, BrowserPicture, ipywidgets.HTML)
     assert not [w for w in tree(game) if isinstance(w, ipywidgets.Output)]
     assert not [w for w in tree(game) if not isinstance(w, plain) and not w.description]
 
@@ -376,6 +404,7 @@ WRONG = {
     "theta": [(1, 0), None, "identity", (float("nan"),) * 6, (1e40, 0, 0, 0, 1, 0)],
     "index": [-1, 1000, 1.0, None],
     "count": [0, 5, "2"],
+    "device": ["gpu", "cuda:77", None, 3],
 }  # fmt: skip
 
 
@@ -399,13 +428,20 @@ from PIL import Image
 from stncourse import theta_playground
 from stncourse.playground import compose, output_from_picture
 
+device = sys.argv[1]
+
 def check(theta):
     assert max(abs(a - b) for a, b in zip(game.settings.theta, theta)) < 1e-6, game.settings.theta
-    pixels = output_from_picture(Image.open(io.BytesIO(game.picture.value)), (28, 28))
-    assert torch.equal(pixels, game.frame.pixels[0, 0])
-    pictures.add(game.picture.value)
+    if device == "cpu":
+        pixels = output_from_picture(Image.open(io.BytesIO(game.picture.value)), (28, 28))
+        assert torch.equal(pixels, game.frame.pixels[0, 0])
+        pictures.add(game.picture.value)
+    else:
+        assert game.drawn.scene["theta"] == game.settings.theta
+        assert game.drawn.images == game.digits.images[game.number.value].numpy().tobytes()
+        pictures.add(str(game.drawn.scene) + str(game.drawn.images))
 
-game, pictures = theta_playground(model="pretrained", index=500), set()
+game, pictures = theta_playground(model="pretrained", index=500, device=device), set()
 assert game.number.value == 500
 check((1, 0, 0, 0, 1, 0))
 game.sliders["rotation"].value = 30
@@ -432,13 +468,14 @@ print(ipywidgets.__version__)
 """
 
 
+@pytest.mark.parametrize("device", ["browser", "cpu"])
 @pytest.mark.parametrize("version", ["7.7", "8."])
-def test_the_playground_works_with_ipywidgets(version):
+def test_the_playground_works_with_ipywidgets(version, device):
     environment = dict(os.environ)
     if version == "7.7":
         if not COLAB.is_dir():
             pytest.skip(f"no ipywidgets 7.7.1 in {COLAB}: `make test` puts it there")
         environment["PYTHONPATH"] = str(COLAB)
-    run = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", SCRIPT, device], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith(version)

@@ -28,8 +28,11 @@ BROWSER_OPTIONS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 THETA = ("θ11", "θ12", "tx", "θ21", "θ22", "ty")
-#: The pixels of an <img> as the browser has decoded them.
+#: A playground's picture: drawn by the page, or sent by the kernel.
+PICTURE = "canvas[data-theta], img.widget-image"
+#: The pixels of a canvas, or of an <img> as the browser has decoded them.
 SHOWN_PIXELS = """async img => {
+    if (img.tagName == "CANVAS") return img.toDataURL("image/png").split(",")[1];
     await img.decode();
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [img.naturalWidth, img.naturalHeight];
@@ -164,7 +167,7 @@ class Notebook:
 
     def playground(self, number=0):
         """The ``number``-th playground of the page, brought into view."""
-        pictures = self.page.locator(".jp-OutputArea-output").filter(has=self.page.locator("img.widget-image"))
+        pictures = self.page.locator(".jp-OutputArea-output").filter(has=self.page.locator(PICTURE))
         self.show(pictures.nth(number))
         return Playground(self.page, pictures.nth(number))
 
@@ -184,7 +187,7 @@ class Playground:
 
     def __init__(self, page, root):
         self.page, self.root = page, root
-        self.image = root.locator("img.widget-image")
+        self.image = root.locator(PICTURE)
 
     def control(self, kind, name):
         label = self.page.locator(".widget-label").get_by_text(name, exact=True)
