@@ -73,7 +73,8 @@ WATCH = """() => {
                 if (node.querySelectorAll)
                     for (const img of node.tagName == "IMG" ? [node] : node.querySelectorAll("img")) decoded(img);
         }
-    }).observe(document.body, {subtree: true, childList: true, attributes: true, attributeFilter: ["src", "data-theta"]});
+    }).observe(document.body,
+               {subtree: true, childList: true, attributes: true, attributeFilter: ["src", "data-theta"]});
 }"""
 
 
@@ -92,6 +93,8 @@ def measure(notebook, number):
         page.wait_for_timeout(150)
         if press >= 5:  # the first ones warm up
             singles.append(page.evaluate("pictures[0] - keys[0]"))
+    page.keyboard.press("Home")  # as much room as there is
+    page.wait_for_timeout(2000)
     page.evaluate("keys.length = pictures.length = 0")
     start = time.monotonic()
     for tick in range(HELD_SECONDS * KEYS_PER_SECOND):
