@@ -132,3 +132,14 @@ def test_the_package_runs_as_a_module():
     run = subprocess.run([sys.executable, "-m", "stncourse", "train", "--help"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "--recipe {tutorial,fast}" in run.stdout
+
+
+def test_playground_writes_a_page_that_needs_nothing_else(tmp_path, capsys):
+    page = tmp_path / "theta.html"
+    assert main(["playground", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.rstrip().endswith("</html>")
+    assert "$script" not in text
+    assert "http:" not in text
+    assert "https:" not in text
+    assert f"{page}: {len(text) / 1000:.0f} kB" in capsys.readouterr().out

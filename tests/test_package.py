@@ -134,7 +134,7 @@ def test_the_floors_test_sees_imports():
     ["import stncourse", "from stncourse import STNClassifier, affine_grid, distort, load_digits, Recipe"],
 )
 def test_importing_does_not_load_what_few_need(statement):
-    heavy = {"torchvision", "matplotlib", "ipywidgets", "IPython"}
+    heavy = {"torchvision", "matplotlib", "ipywidgets", "anywidget", "IPython"}
     code = f"{statement}; import sys, json; print(json.dumps(sorted(set(sys.modules) & {heavy!r})))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -1,6 +1,7 @@
 """The θ playground without its widgets: the picture is what grid_sample makes, and the words are true of it."""
 
 import io
+import json
 import math
 
 import pytest
@@ -25,7 +26,9 @@ from stncourse.playground import (
     decompose,
     invert,
     output_from_picture,
+    page,
     render,
+    scene,
     words_for,
 )
 
@@ -299,3 +302,28 @@ def test_settings_name_the_wrong_argument(name, value):
     for make in (Settings, Settings().but):
         with pytest.raises((TypeError, ValueError), match=rf"^{name}: expected"):
             make(**{name: value})
+
+
+# For the browser
+
+
+@pytest.mark.parametrize(("padding", "value"), [("background", 0), ("raw 0 (bright frame)", 255 * 0.1307)])
+def test_a_scene_holds_raw_grey_levels_and_sizes(padding, value):
+    told = scene(torch.zeros(2, 1, 20, 28, dtype=torch.uint8), Settings(padding=padding, output_size=7))
+    assert told["padding_value"] == pytest.approx(value, abs=1e-3)
+    assert [told[name] for name in ("height", "width", "out_height", "out_width")] == [20, 28, 7, 7]
+    json.dumps(told)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        None,
+        torch.zeros(2, 1, 28, 28),
+        torch.zeros(28, 28, dtype=torch.uint8),
+        torch.zeros(0, 1, 28, 28, dtype=torch.uint8),
+    ],
+)
+def test_a_page_of_something_else_is_refused(images):
+    with pytest.raises((TypeError, ValueError), match=r"^images: expected "):
+        page(images)
