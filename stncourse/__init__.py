@@ -11,12 +11,13 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     name: module
     for module, names in {
+        "checkpoints": "CheckpointError",
         "data": "BACKGROUND MNIST_MEAN MNIST_STD Batches Digits DigitsDataset MNISTUnavailable "
         "denormalize load_digits normalize",
         "distortions": "KINDS Distorted distort",
         "grids": "AffineGrid affine_grid affine_theta",
         "localization": "LocalizationNetwork",
-        "models": "DigitCNN STNClassifier load_pretrained",
+        "models": "DigitCNN STNClassifier load_pretrained load_weights save_weights",
         "sampling": "Sampler bilinear_sample",
         "training": "FAST_RECIPE TUTORIAL_RECIPE History Metrics Recipe evaluate fit load_recorded",
         "transformer": "SpatialTransformer Transformed",

@@ -19,6 +19,10 @@ def main(arguments=None):
     train.add_argument("--seed", type=_seed, default=0)
     train.add_argument("--save", type=_writable, metavar="FILE.safetensors", help="write the trained weights")
     train.add_argument("--history", type=_writable, metavar="FILE.json", help="write loss and accuracy per epoch")
+    train.add_argument(
+        "--checkpoint", type=_writable, metavar="FILE.safetensors", help="save the run after every epoch"
+    )
+    train.add_argument("--resume", action="store_true", help="go on with the run in --checkpoint, if there is one")
     train.set_defaults(run=_train)
 
     page = commands.add_parser("playground", help="write the θ playground as one HTML page", description=_page.__doc__)
@@ -96,7 +100,15 @@ def _train(options):
     size = tuple(test.images.shape[-2:])
     model = stncourse.STNClassifier(size) if options.model == "stn" else stncourse.DigitCNN(size)
     print(f"{train} · {options.model} · distortion {options.distortion} · recipe {recipe.name}")
-    history = fit(model, train, test, recipe, options.device, seed=options.seed, transform=transform)
+    saving = {"checkpoint": options.checkpoint, "resume": options.resume}
+    try:
+        history = fit(model, train, test, recipe, options.device, seed=options.seed, transform=transform, **saving)
+    except KeyboardInterrupt as interruption:
+        print(interruption, file=sys.stderr)
+        return 130
+    except (ValueError, FloatingPointError) as error:  # a checkpoint of another run, or a loss that is NaN
+        print(error, file=sys.stderr)
+        return 1
     history.info |= {"model": options.model, "distortion": options.distortion}
     if options.history:
         history.save(options.history)

@@ -187,6 +187,8 @@ class Batches:
         self.shuffle, self.transform = shuffle, transform
         self.seed = _check.positive_int("seed", seed, minimum=0)
         self.epoch = 0  #: which epoch comes next
+        self.generator = None  #: the epoch's own: of the order, then of ``transform``
+        self._skip = (0, None)
         device = resolve_device(device)
         self.images, self.labels = digits.images.to(device), digits.labels.to(device)
 
@@ -195,17 +197,30 @@ class Batches:
 
     def __iter__(self):
         # One generator per epoch, so that an epoch can be repeated without having run those before it.
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        self.generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         self.epoch += 1
         n = len(self.images)
-        order = torch.randperm(n, generator=generator) if self.shuffle else torch.arange(n)
+        order = torch.randperm(n, generator=self.generator) if self.shuffle else torch.arange(n)
         order = order.to(self.images.device)
-        for start in range(0, n, self.batch_size):
+        (first, state), self._skip = self._skip, (0, None)
+        if state is not None:
+            self.generator.set_state(state)
+        for start in range(first * self.batch_size, n, self.batch_size):
             index = order[start : start + self.batch_size]
             images = self.images[index]
             if self.transform is not None:
-                images = self.transform(images / 255, generator)
+                images = self.transform(images / 255, self.generator)
             yield normalize(images), self.labels[index]
+
+    def skip_to(self, epoch, batch, state):
+        """Make the next pass the rest of an epoch, as if its first batches had been drawn.
+
+        Args:
+            epoch: which epoch, from 0.
+            batch: how many of its batches to leave out.
+            state: ``self.generator.get_state()`` after these batches.
+        """
+        self.epoch, self._skip = epoch, (batch, state)
 
 
 class DigitsDataset(torch.utils.data.Dataset):

@@ -1,6 +1,5 @@
 """The tutorial's network: a small digit classifier, alone and with a spatial transformer in front."""
 
-import json
 from collections.abc import Mapping
 from importlib import resources
 
@@ -8,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stncourse import _check
+from stncourse.checkpoints import check_tensors, read_tensors, save_tensors
 from stncourse.data import BACKGROUND
 from stncourse.localization import check_image_shape, pad_to
 from stncourse.transformer import SpatialTransformer
@@ -128,19 +128,42 @@ def _tutorial_key(key):
 
 
 def save_weights(model, info, path):
-    """Write a model's weights as safetensors, with ``info`` (a dict that JSON can hold) beside them.
-
-    Loading such a file never runs code.
+    """Write a model's weights as safetensors, with ``info`` beside them. Loading such a file never runs code.
 
     Args:
         model: a torch module.
-        info: what it is: how it was trained, how well it does.
-        path: the file to write.
-    """
-    from safetensors.torch import save_file
+        info: dict that JSON can hold: what it is, how it was trained, how well it does.
+        path: the file to write, atomically.
 
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    save_file(state, path, metadata={"info": json.dumps(info)})
+    Raises:
+        OSError: it cannot be written; what was there before is still there.
+    """
+    save_tensors(path, model.state_dict(), info)
+
+
+def load_weights(model, path):
+    """Load into ``model`` what :func:`save_weights` wrote.
+
+    Args:
+        model: a torch module with the same names and shapes.
+        path: the file.
+
+    Returns:
+        dict, the ``info`` that was saved.
+
+    Raises:
+        FileNotFoundError: no such file.
+        CheckpointError (a ValueError): the file is truncated, of another kind, or another model's; ``model`` is as it
+            was before.
+
+    >>> save_weights(DigitCNN(), {"epochs": 2}, "cnn.safetensors")
+    >>> load_weights(DigitCNN(), "cnn.safetensors")
+    {'epochs': 2}
+    """
+    tensors, info = read_tensors(path)
+    check_tensors(path, tensors, model.state_dict())
+    model.load_state_dict(tensors)
+    return info
 
 
 def load_pretrained():
@@ -156,14 +179,8 @@ def load_pretrained():
     >>> model.info["distortion"], model.stn.output_size
     ('RTS', (28, 28))
     """
-    from safetensors import safe_open
-
-    with (
-        resources.as_file(resources.files("stncourse") / "assets" / "stn_rts.safetensors") as path,
-        safe_open(path, framework="pt") as file,
-    ):
-        info = json.loads(file.metadata()["info"])
+    with resources.as_file(resources.files("stncourse") / "assets" / "stn_rts.safetensors") as path:
+        info = read_tensors(path)[1]
         model = STNClassifier(info["image_size"], output_size=info["output_size"])
-        model.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-    model.info = info
+        model.info = load_weights(model, path)
     return model.eval()

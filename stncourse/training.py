@@ -1,9 +1,14 @@
 """Training: recipes, fit, evaluate, and the record of a run."""
 
+import functools
+import hashlib
 import json
 import math
 import platform
+import signal
+import threading
 import time
+import warnings
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from importlib import resources
@@ -15,6 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stncourse import _check
+from stncourse.checkpoints import CheckpointError, check_writable, pack, read_tensors, save_tensors, unpack
 from stncourse.data import Batches, Digits, normalize
 from stncourse.device import resolve_device
 
@@ -186,9 +192,15 @@ def fit(
     transform=None,
     probe=None,
     probe_every=50,
+    checkpoint=None,
+    resume=False,
     verbose=True,
 ):
     """Train ``model`` on ``train`` by ``recipe``, with a progress bar and a line per epoch.
+
+    Interrupted (Ctrl-C, the notebook's ■), it finishes the step it is in: the model is left with the weights of that
+    step, in eval mode, and the KeyboardInterrupt goes on, with ``.history``, the record so far. Twice in a row stops
+    at once.
 
     Args:
         model: normalised images -> log-probabilities. Trained in place, and left in eval mode.
@@ -201,14 +213,22 @@ def fit(
         transform: as for :class:`stncourse.Batches`: augmentation, on images in [0, 1].
         probe: raw uint8 images ``(P, C, H, W)`` whose θ is recorded; the model needs an ``stn``.
         probe_every: steps between two records of θ.
+        checkpoint: file to save the whole run to (safetensors, some times the model's size), after every epoch and when
+            interrupted; each time replaced at once. A run that is there already is not overwritten.
+        resume: go on with the run in ``checkpoint``, from where it was saved; from the start when there is none yet. On
+            the CPU it ends with exactly the weights of a run that was never stopped. Call it with the same arguments;
+            ``device`` may be another one.
         verbose: progress bar and lines.
 
     Returns:
         :class:`History`.
 
     Raises:
-        TypeError, ValueError: an argument is not of the kind above.
-        FloatingPointError: the loss became NaN or infinite; the message says when, and what to try.
+        TypeError, ValueError: an argument is not of the kind above, ``checkpoint`` holds another run, or holds one and
+            ``resume`` is False. CheckpointError (a ValueError): it is not a checkpoint, or a broken one.
+        OSError: ``checkpoint`` cannot be written; said before the training starts.
+        FloatingPointError: the loss became NaN or infinite; the message says when, and what to try; ``.history`` is
+            the record so far. The checkpoint keeps the last good epoch.
 
     >>> digits = load_digits("train", source="offline").subset(slice(256))
     >>> history = fit(STNClassifier(), digits, recipe=FAST_RECIPE, device="cpu", verbose=False)
@@ -226,48 +246,238 @@ def fit(
         _check.tensor("probe", probe, "P C H W", floating=False)
         if not hasattr(model, "stn"):
             raise ValueError("probe: expected a model with an `stn`, whose θ can be recorded, got a model without")
-    device = resolve_device(device)
-    model.to(device)
-    if recipe.dropout is not None:
-        for module in model.modules():
-            if isinstance(module, (nn.Dropout, nn.Dropout2d)):
-                module.p = recipe.dropout
-    batches = Batches(train, recipe.batch_size, shuffle=True, seed=seed, device=device, transform=transform)
-    optimizer = _optimizer(model, recipe)
-    scheduler = _scheduler(optimizer, recipe, len(batches))
-    history = History(asdict(recipe), info=_info(seed, device, train))
-    record = _theta_recorder(model, probe, device, history)
-    torch.manual_seed(seed)  # dropout
-    record(0)
-    for epoch in range(1, recipe.epochs + 1):
-        clock, cpu_clock = time.perf_counter(), time.process_time()
-        model.train()
-        total, step = 0.0, (epoch - 1) * len(batches)
-        for images, labels in _progress(batches, f"epoch {epoch}/{recipe.epochs}", verbose):
-            optimizer.zero_grad()
-            loss = F.nll_loss(model(images), labels)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise FloatingPointError(
-                    f"the loss became {value} in epoch {epoch}, step {step + 1}: try a learning rate below "
-                    f"{recipe.learning_rate}, or a localization_factor below {recipe.localization_factor}"
-                )
-            loss.backward()
-            optimizer.step()
-            scheduler.step()
-            total += value * len(labels)
-            step += 1
-            if step % probe_every == 0 or step == recipe.epochs * len(batches):
-                record(step)
-        row = {"epoch": epoch, "train_loss": total / len(train)}
-        row |= {"seconds": time.perf_counter() - clock, "cpu_seconds": time.process_time() - cpu_clock}
-        metrics = Metrics(None, None) if test is None else evaluate(model, test, device)
-        row |= {"test_loss": metrics.loss, "test_accuracy": metrics.accuracy}
-        history.epochs.append(row)
+    exists = _check_checkpoint(checkpoint, resume)
+    run = _Run(model, train, test, recipe, resolve_device(device), seed, transform, probe, probe_every)
+    if exists:
+        run.restore(checkpoint)
         if verbose:
-            print(_line(row, recipe.epochs))
-    model.eval()
-    return history
+            print(f"going on after {run.position()}")
+    return run.to_the_end(checkpoint, verbose)
+
+
+def _check_checkpoint(checkpoint, resume):
+    """Whether there is a file to go on from."""
+    if checkpoint is None:
+        if resume:
+            raise ValueError("resume: expected a checkpoint to go on from, got checkpoint=None")
+        return False
+    check_writable("checkpoint", checkpoint)
+    exists = Path(checkpoint).exists()
+    if exists and not resume:
+        raise ValueError(
+            f"checkpoint: expected a new file, {checkpoint} is there already: resume=True goes on with the run in it; "
+            "or give another file, or remove this one"
+        )
+    return exists
+
+
+class _Run:
+    """A training run, at the end of some step: all that :func:`fit` needs to go on from there."""
+
+    def __init__(self, model, train, test, recipe, device, seed, transform, probe, probe_every):
+        self.model, self.train, self.test, self.recipe, self.device = model, train, test, recipe, device
+        model.to(device)
+        if recipe.dropout is not None:
+            for module in model.modules():
+                if isinstance(module, (nn.Dropout, nn.Dropout2d)):
+                    module.p = recipe.dropout
+        self.batches = Batches(train, recipe.batch_size, shuffle=True, seed=seed, device=device, transform=transform)
+        self.optimizer = _optimizer(model, recipe)
+        self.history = History(asdict(recipe), info=_info(seed, device, train))
+        self.seed, self.transform, self.probe, self.probe_every = seed, transform, probe, probe_every
+        #: Where it is: epochs done, and of the one under way: batches done, sum of the losses, seconds.
+        self.now = {"epoch": 0, "batch": 0, "loss": 0.0, "seconds": 0.0, "cpu_seconds": 0.0}
+        torch.manual_seed(seed)  # dropout
+
+    @property
+    def step(self):
+        return self.now["epoch"] * len(self.batches) + self.now["batch"]
+
+    def position(self):
+        return f"{self.now['epoch']} of {self.recipe.epochs} epochs, {self.now['batch']} of {len(self.batches)} batches"
+
+    def to_the_end(self, checkpoint, verbose):
+        self.scheduler = _scheduler(self.optimizer, self.recipe, len(self.batches), self.step)
+        record = _theta_recorder(self.model, self.probe, self.device, self.history)
+        if self.step == 0:
+            record(0)
+        try:
+            with _Interruption() as interruption:
+                while self.now["epoch"] < self.recipe.epochs:
+                    self._epoch(record, interruption, verbose)
+                    if not interruption.asked:
+                        self._measure(verbose)
+                    if checkpoint is not None:
+                        self._save(checkpoint, interruption.asked)
+                    if interruption.asked:
+                        raise KeyboardInterrupt(self._interrupted(checkpoint))
+        except (KeyboardInterrupt, FloatingPointError) as error:
+            error.history = self.history
+            raise
+        finally:
+            self.model.eval()
+        return self.history
+
+    def _epoch(self, record, interruption, verbose):
+        """One epoch, or what is left of it, or until interrupted."""
+        now, steps = self.now, self.recipe.epochs * len(self.batches)
+        before, clock, cpu_clock = dict(now), time.perf_counter(), time.process_time()
+        self.model.train()
+        name = f"epoch {now['epoch'] + 1}/{self.recipe.epochs}"
+        for images, labels in _progress(self.batches, name, now["batch"], verbose):
+            self._step(images, labels)
+            now["batch"] += 1
+            now["seconds"] = before["seconds"] + time.perf_counter() - clock
+            now["cpu_seconds"] = before["cpu_seconds"] + time.process_time() - cpu_clock
+            if self.step % self.probe_every == 0 or self.step == steps:
+                record(self.step)
+            if interruption.asked:
+                break
+
+    def _step(self, images, labels):
+        self.optimizer.zero_grad()
+        loss = F.nll_loss(self.model(images), labels)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"the loss became {value} in epoch {self.now['epoch'] + 1}, step {self.step + 1}: try a learning rate "
+                f"below {self.recipe.learning_rate}, or a localization_factor below {self.recipe.localization_factor}"
+            )
+        loss.backward()
+        self.optimizer.step()
+        self.scheduler.step()
+        self.now["loss"] += value * len(labels)
+
+    def _measure(self, verbose):
+        """The epoch's row in the history, and on to the next epoch."""
+        now = self.now
+        row = {"epoch": now["epoch"] + 1, "train_loss": now["loss"] / len(self.train)}
+        row |= {"seconds": now["seconds"], "cpu_seconds": now["cpu_seconds"]}
+        metrics = Metrics(None, None) if self.test is None else evaluate(self.model, self.test, self.device)
+        row |= {"test_loss": metrics.loss, "test_accuracy": metrics.accuracy}
+        self.history.epochs.append(row)
+        self.now = {"epoch": row["epoch"], "batch": 0, "loss": 0.0, "seconds": 0.0, "cpu_seconds": 0.0}
+        if verbose:
+            print(_line(row, self.recipe.epochs))
+
+    def _interrupted(self, checkpoint):
+        where = f"interrupted after {self.position()}; the model has the weights of that moment"
+        return where + (f"; fit(..., checkpoint={str(checkpoint)!r}, resume=True) goes on" if checkpoint else "")
+
+    # The run as a file
+
+    @functools.cached_property
+    def description(self):
+        """What makes a run this run and no other."""
+        return {
+            "recipe": asdict(self.recipe),
+            "seed": self.seed,
+            "model": type(self.model).__qualname__,
+            "train": _fingerprint(self.train.images, self.train.labels),
+            "test": self.test and _fingerprint(self.test.images, self.test.labels),
+            "transform": self.transform and getattr(self.transform, "__qualname__", type(self.transform).__qualname__),
+            "probe": None if self.probe is None else _fingerprint(self.probe),
+            "probe_every": self.probe_every,
+        }
+
+    def _generators(self):
+        # Before the first epoch there is no generator of batches; any state will do.
+        batches = self.batches.generator or torch.Generator()
+        states = {"torch": torch.get_rng_state(), "batches": batches.get_state()}
+        if self.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.device)
+        return states
+
+    def _save(self, path, last_chance):
+        tensors = pack(self.model, self.optimizer, self._generators())
+        info = {"run": self.description, "now": self.now, "history": asdict(self.history)}
+        try:
+            save_tensors(path, tensors, info)
+        except OSError as error:
+            if last_chance:
+                raise
+            # A full disk is no reason to throw away what runs well; the next epoch tries again.
+            warnings.warn(f"checkpoint: could not write {path} ({error}); the training goes on", stacklevel=4)
+
+    def restore(self, path):
+        """Take over the run in a file. If it is not this one, an error says so, and nothing is changed."""
+        tensors, info = read_tensors(path)
+        now, history = _checked_run(path, info, self.recipe, len(self.batches))
+        _check_same(path, info["run"], self.description)
+        generators = self._generators()
+        # The device may be another one than before.
+        if "random.cuda" not in tensors:
+            generators.pop("cuda", None)
+        elif "cuda" not in generators:
+            tensors.pop("random.cuda")
+        states = unpack(path, tensors, self.model, self.optimizer, generators)
+        torch.set_rng_state(states["torch"])
+        if "cuda" in states:
+            torch.cuda.set_rng_state(states["cuda"], self.device)
+        self.now, self.history = now, history
+        self.batches.skip_to(now["epoch"], now["batch"], states["batches"] if now["batch"] else None)
+
+
+def _checked_run(path, info, recipe, batches):
+    """The position and the history out of a checkpoint's description, if they are such."""
+    try:
+        now, history = info["now"], History(**info["history"])
+        whole = [now[name] for name in ("epoch", "batch")]
+        real = [now[name] for name in ("loss", "seconds", "cpu_seconds")]
+        sound = (
+            isinstance(info["run"], dict)
+            and all(isinstance(value, int) and value >= 0 for value in whole)
+            and all(isinstance(value, float) and math.isfinite(value) for value in real)
+            and whole[0] <= recipe.epochs
+            and whole[1] <= batches
+            and len(history.epochs) == whole[0]
+            and all(isinstance(row, dict) for row in history.epochs + history.theta)
+        )
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"path: expected a checkpoint of fit, {path} is not one") from error
+    if not sound:
+        raise CheckpointError(f"path: expected a checkpoint of fit, {path} contradicts itself, or is of another recipe")
+    return now, history
+
+
+def _check_same(path, saved, asked):
+    for name, value in asked.items():
+        had = saved.get(name)
+        if isinstance(value, dict) and isinstance(had, dict):
+            _check_same(path, had, value)
+        elif had != value:
+            raise ValueError(f"{name}: the run in {path} has another one: {had!r}, now {value!r}")
+
+
+def _fingerprint(*tensors):
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(str(tuple(tensor.shape)).encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+class _Interruption:
+    """While it lasts, Ctrl-C only sets ``asked``, so that a step is not cut in two; a second one interrupts at once."""
+
+    def __init__(self):
+        self.asked = False
+
+    def __enter__(self):
+        # Python delivers Ctrl-C to the main thread, and lets no other one handle it.
+        self.in_charge = threading.current_thread() is threading.main_thread()
+        if self.in_charge:
+            self.before = signal.signal(signal.SIGINT, self._on_signal)
+        return self
+
+    def __exit__(self, *_):
+        if self.in_charge:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _on_signal(self, number, frame):
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
 
 
 def _check_model(model):
@@ -288,8 +498,8 @@ def _optimizer(model, recipe):
     )
 
 
-def _scheduler(optimizer, recipe, steps_per_epoch):
-    """A factor on every group's learning rate for each step."""
+def _scheduler(optimizer, recipe, steps_per_epoch, done=0):
+    """A factor on every group's learning rate for each step; ``done``: how many were made before."""
     total = recipe.epochs * steps_per_epoch
 
     def onecycle(step):
@@ -299,7 +509,10 @@ def _scheduler(optimizer, recipe, steps_per_epoch):
             return _cosine(0.1, 1.0, step / warm_up)
         return _cosine(1.0, 0.001, min(1.0, (step - warm_up) / max(1, total - warm_up)))
 
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, onecycle if recipe.schedule == "onecycle" else lambda step: 1.0)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    factor = onecycle if recipe.schedule == "onecycle" else lambda step: 1.0
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor, last_epoch=done - 1)
 
 
 def _cosine(start, end, fraction):
@@ -322,12 +535,12 @@ def _theta_recorder(model, probe, device, history):
     return record
 
 
-def _progress(batches, description, verbose):
+def _progress(batches, description, done, verbose):
     if not verbose:
         return batches
     from tqdm.auto import tqdm
 
-    return tqdm(batches, desc=description, leave=False)
+    return tqdm(batches, desc=description, initial=done, leave=False)
 
 
 def _line(row, epochs):

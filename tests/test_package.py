@@ -30,6 +30,7 @@ FLOORS = {
     "sampling": 1,
     "distortions": 1,
     "transformer": 2,
+    "checkpoints": 1,
     "models": 3,
     "training": 4,
     "visualization": 4,

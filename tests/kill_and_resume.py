@@ -1,0 +1,93 @@
+"""A training run that is killed again and again, for test_checkpoints.py: a program of its own, because it forks.
+
+python tests/kill_and_resume.py FOLDER SEED KILLS
+
+It trains once without a stop (FOLDER/whole.safetensors), and once killed at random moments: by SIGKILL, by SIGKILL in
+the middle of writing, by Ctrl-C (FOLDER/killed.safetensors). Prints how each of the attempts ended.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from stncourse import Recipe, STNClassifier, fit, load_digits
+
+RECIPE = Recipe("killed", epochs=6, batch_size=64, optimizer="adamw", schedule="onecycle", localization_factor=0.1)
+
+
+def shift(images, generator):
+    """An augmentation that needs its generator's state."""
+    return images.roll(int(torch.randint(-2, 3, (), generator=generator)), -1)
+
+
+def train(path):
+    digits = load_digits("train", source="offline")
+    torch.manual_seed(1)
+    model = STNClassifier()  # with dropout
+    train, test = digits.subset(slice(640)), digits.subset(slice(640, 700))
+    options = {"transform": shift, "probe": digits.images[:2], "probe_every": 3, "verbose": False}
+    return fit(model, train, test, RECIPE, "cpu", seed=5, checkpoint=path, resume=True, **options)
+
+
+def attempt(path, prepare=lambda: None):
+    """Train in a forked process. Returns its number."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        prepare()
+        train(path)
+        status = 0
+    except KeyboardInterrupt:
+        status = 130
+    finally:
+        os._exit(status)
+
+
+def end_of(child):
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return {0: "finished", 130: "interrupted", -signal.SIGKILL: "killed"}.get(code, f"failed ({code})")
+
+
+def die_while_writing(after):
+    """The process dies while it writes its next file, or ``after`` that many more, with half of it on the disk."""
+    real, count = os.replace, [after]
+
+    def replace(source, target):
+        count[0] -= 1
+        if count[0] < 0:
+            Path(source).write_bytes(Path(source).read_bytes()[:5000])
+            os.kill(os.getpid(), signal.SIGKILL)
+        real(source, target)
+
+    os.replace = replace
+
+
+def main(folder, seed, kills):
+    torch.set_num_threads(1)  # threads do not survive a fork
+    chance = random.Random(seed)
+    start = time.monotonic()
+    assert end_of(attempt(folder / "whole.safetensors")) == "finished"
+    whole = time.monotonic() - start
+    path, ends = folder / "killed.safetensors", []
+    for number in range(kills):
+        kind = ("kill", "write", "interrupt")[number % 3]
+        if kind == "write":
+            child = attempt(path, lambda: die_while_writing(chance.randrange(2)))
+        else:
+            child = attempt(path)
+            time.sleep(chance.uniform(0.02, 0.3) * whole)
+            os.kill(child, signal.SIGKILL if kind == "kill" else signal.SIGINT)
+        ends.append(end_of(child))
+    ends.append(end_of(attempt(path)))
+    print("\n".join(ends))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,382 @@
+"""Checkpoints: a run that is stopped anywhere ends as one that never was; a file that is not one is refused."""
+
+import errno
+import json
+import os
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from stncourse import CheckpointError, DigitCNN, Recipe, STNClassifier, fit, load_digits, load_weights, save_weights
+from stncourse.__main__ import main
+from stncourse.checkpoints import read_tensors, save_tensors
+
+ADAMW = Recipe("test", epochs=3, batch_size=32, optimizer="adamw", schedule="onecycle", localization_factor=0.1)
+SGD = Recipe("test", epochs=3, batch_size=32)
+SCRIPT = Path(__file__).with_name("kill_and_resume.py")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits("train", source="offline").subset(slice(150))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.safetensors"
+
+
+def new_model(seed=1):
+    torch.manual_seed(seed)
+    return STNClassifier()
+
+
+def train(digits, path, model=None, **options):
+    """A short run. Its history."""
+    options = {"recipe": ADAMW, "seed": 5, "probe": digits.images[:2], "probe_every": 2, "verbose": False} | options
+    return fit(model or new_model(), digits, checkpoint=path, device="cpu", **options)
+
+
+def interrupted_at(call, times=1):
+    """A transform that presses Ctrl-C when it is called for the ``call``-th time."""
+    calls = []
+
+    def roll(images, generator):
+        calls.append(1)
+        if len(calls) == call:
+            for _ in range(times):
+                os.kill(os.getpid(), signal.SIGINT)
+        return images.roll(int(torch.randint(-2, 3, (), generator=generator)), -1)
+
+    roll.__qualname__ = "roll"  # the same transform, as far as a checkpoint can tell
+    return roll
+
+
+def without_seconds(history):
+    return [{k: v for k, v in row.items() if "seconds" not in k} for row in history["epochs"]], history["theta"]
+
+
+def assert_same_run(one, other):
+    """All but the time that it took."""
+    (tensors, info), (other_tensors, other_info) = read_tensors(one), read_tensors(other)
+    assert tensors.keys() == other_tensors.keys()
+    assert [name for name in tensors if not torch.equal(tensors[name], other_tensors[name])] == []
+    assert without_seconds(info["history"]) == without_seconds(other_info["history"])
+    assert info["run"] == other_info["run"]
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def assert_unchanged(model, before):
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+# Stopped and gone on
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_run_killed_at_random_moments_ends_as_one_that_never_was(tmp_path, seed):
+    run = subprocess.run(
+        [sys.executable, str(SCRIPT), str(tmp_path), str(seed), "9"], capture_output=True, text=True, timeout=600
+    )
+    assert run.returncode == 0, run.stderr
+    ends = run.stdout.split("\n")
+    assert not [end for end in ends if end.startswith("failed")], run.stdout + run.stderr
+    assert ends.count("killed") >= 3
+    assert_same_run(tmp_path / "whole.safetensors", tmp_path / "killed.safetensors")
+
+
+@pytest.mark.parametrize("recipe", [ADAMW, SGD], ids=["adamw", "sgd"])
+@pytest.mark.parametrize("call", [1, 3, 5, 6, 14])  # 5 batches an epoch: the first, one inside, the last, …
+def test_an_interrupted_run_goes_on_bit_for_bit(digits, tmp_path, recipe, call):
+    options = {"recipe": recipe, "transform": interrupted_at(0), "test": digits}
+    whole = new_model()
+    train(digits, tmp_path / "whole", whole, **options)
+    with pytest.raises(KeyboardInterrupt):
+        train(digits, tmp_path / "stopped", **options | {"transform": interrupted_at(call)})
+    model = new_model(seed=2)  # other weights: they have to come from the file
+    history = train(digits, tmp_path / "stopped", model, resume=True, **options)
+    assert history.column("epoch") == [1, 2, 3]
+    assert_unchanged(model, whole.state_dict())
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_an_interrupted_model_can_be_used_and_the_record_is_there(digits, path):
+    model = new_model()
+    with pytest.raises(
+        KeyboardInterrupt, match=r"after 1 of 3 epochs, 2 of 5 batches; the model has .*resume=True"
+    ) as e:
+        train(digits, path, model, transform=interrupted_at(7))
+    assert e.value.history.column("epoch") == [1]
+    assert not model.training
+    tensors = read_tensors(path)[0]
+    assert all(torch.equal(value, tensors[f"model.{name}"]) for name, value in model.state_dict().items())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_interrupting_works_without_a_checkpoint_too(digits):
+    model = new_model()
+    with pytest.raises(KeyboardInterrupt, match="after 0 of 3 epochs, 1 of 5 batches"):
+        fit(model, digits, recipe=SGD, device="cpu", transform=interrupted_at(1), verbose=False)
+    assert not model.training
+
+
+def test_a_second_interruption_stops_at_once(digits, path):
+    with pytest.raises(KeyboardInterrupt) as error:
+        train(digits, path, transform=interrupted_at(7, times=2))
+    assert str(error.value) == ""
+    assert read_tensors(path)[1]["now"] | {"seconds": 0, "cpu_seconds": 0} == {
+        "epoch": 1, "batch": 0, "loss": 0.0, "seconds": 0, "cpu_seconds": 0,
+    }  # fmt: skip
+
+
+def test_resume_starts_when_there_is_none_yet_and_ends_when_it_is_done(digits, path, capsys):
+    model = new_model()
+    history = train(digits, path, model, resume=True)
+    assert history.column("epoch") == [1, 2, 3]
+    written = path.read_bytes()
+    other = new_model(seed=3)
+    again = train(digits, path, other, resume=True, verbose=True)
+    assert capsys.readouterr().out == "going on after 3 of 3 epochs, 0 of 5 batches\n"
+    assert again == history
+    assert_unchanged(other, weights(model))
+    assert not other.training
+    assert path.read_bytes() == written
+
+
+def test_a_run_that_is_there_is_not_overwritten(digits, path):
+    train(digits, path)
+    written, model = path.read_bytes(), new_model()
+    before = weights(model)
+    with pytest.raises(ValueError, match=r"^checkpoint: expected a new file, .* resume=True goes on"):
+        train(digits, path, model)
+    assert path.read_bytes() == written
+    assert_unchanged(model, before)
+
+
+OTHER = {
+    "recipe": {"recipe": ADAMW.but(learning_rate=0.02)},
+    "seed": {"seed": 6},
+    "transform": {"transform": interrupted_at(0)},
+    "probe": {"probe": None},
+    "probe_every": {"probe_every": 3},
+    "test": {"test": load_digits("test", source="offline").subset(slice(10))},
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_another_run_is_refused_by_name_and_changes_nothing(digits, path, name):
+    train(digits, path)
+    model = new_model(seed=3)
+    before = weights(model)
+    with pytest.raises(
+        ValueError, match=f"^{'learning_rate' if name == 'recipe' else name}: the run in .* has another"
+    ):
+        train(digits, path, model, resume=True, **OTHER[name])
+    assert_unchanged(model, before)
+
+
+def test_other_digits_and_another_model_are_refused(digits, path):
+    train(digits, path, probe=None)
+    with pytest.raises(ValueError, match=r"^train: the run in"):
+        train(digits.subset(slice(149)), path, resume=True, probe=None)
+    with pytest.raises(ValueError, match=r"^model: the run in"):
+        train(digits, path, DigitCNN(), resume=True, probe=None)
+
+
+def test_resume_without_a_checkpoint_is_refused(digits):
+    with pytest.raises(ValueError, match=r"^resume: expected a checkpoint"):
+        train(digits, None, resume=True)
+
+
+def test_a_loss_that_is_nan_leaves_the_last_good_checkpoint(digits, path):
+    def broken_in_the_second_epoch(images, generator):
+        broken_in_the_second_epoch.calls += 1
+        return images * (float("nan") if broken_in_the_second_epoch.calls == 8 else 1)
+
+    broken_in_the_second_epoch.calls = 0
+    model = new_model()
+    with pytest.raises(FloatingPointError, match=r"epoch 2, step 8: try a learning rate below 0.01") as error:
+        train(digits, path, model, transform=broken_in_the_second_epoch)
+    assert error.value.history.column("epoch") == [1]
+    assert not model.training
+    assert read_tensors(path)[1]["now"]["epoch"] == 1
+
+
+# Where it cannot be written
+
+
+def test_a_file_that_cannot_be_written_is_said_before_the_training(digits, tmp_path):
+    for path, error in [(tmp_path, IsADirectoryError), (tmp_path / "none" / "run", FileNotFoundError), (3, TypeError)]:
+        model = new_model()
+        before = weights(model)
+        with pytest.raises(error, match=r"^checkpoint: "):
+            train(digits, path, model)
+        assert_unchanged(model, before)
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_keeps_the_old_file_and_the_training(digits, path, monkeypatch):
+    save_tensors(path, {"a": torch.ones(1)}, {})
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        save_tensors(path, {"a": torch.zeros(1)}, {})
+    assert read_tensors(path)[0]["a"] == 1
+    assert os.listdir(path.parent) == [path.name]
+    with pytest.warns(UserWarning, match=r"^checkpoint: could not write .*No space.*; the training goes on"):
+        history = train(digits, path.with_name("other"))
+    assert history.column("epoch") == [1, 2, 3]
+
+
+# Files that are something else
+
+
+class Bomb:
+    """A pickle that runs code when it is loaded."""
+
+    def __reduce__(self):
+        return (exec, ("import pathlib; pathlib.Path('exploded').touch()",))
+
+
+def header(text, data=b""):
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def hostile_files(folder):
+    """Name -> a file that is no checkpoint."""
+    contents = {
+        "empty": b"",
+        "text": b"hello, I am a checkpoint",
+        "pickle": pickle.dumps(Bomb()),
+        "huge header": struct.pack("<Q", 2**62) + b"{}",
+        "no JSON": header(b"{]"),
+        "deep JSON": header(b'{"__metadata__":{"info":"' + b"[" * 100_000 + b'"}}'),
+        "info that is a list": header(b'{"__metadata__":{"info":"[1]"}}'),
+        "no info": header(b"{}"),
+        "data that is not there": header(b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,36]}}'),
+        "offsets that lie": header(b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,4]}}', b"1234"),
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    torch.save({"a": Bomb()}, folder / "torch.save")
+    with zipfile.ZipFile(folder / "zip", "w") as archive:
+        archive.writestr("a", "b")
+    return [*contents, "torch.save", "zip"]
+
+
+def test_files_of_another_kind_are_refused_and_never_run(digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in hostile_files(tmp_path):
+        model = new_model()
+        before = weights(model)
+        with pytest.raises(CheckpointError, match=r"^path: expected a (safetensors )?file"):
+            train(digits, tmp_path / name, model, resume=True)
+        with pytest.raises(CheckpointError, match=r"^path: expected a (safetensors )?file"):
+            load_weights(model, tmp_path / name)
+        assert_unchanged(model, before)
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("length", [0, 7, 8, 100, 5000, -1])
+def test_a_truncated_checkpoint_is_refused(digits, path, length):
+    train(digits, path)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(CheckpointError, match=f"^path: expected a safetensors file, {path} is not one"):
+        train(digits, path, resume=True)
+
+
+def spoilt(name):
+    """Function (tensors, info) that makes a checkpoint wrong in one place."""
+    first = "model.classifier.conv1.weight"
+    return {
+        "missing": lambda tensors, info: tensors.pop(first),
+        "unknown": lambda tensors, info: tensors.update({"model.extra": torch.ones(1)}),
+        "shape": lambda tensors, info: tensors.update({first: torch.ones(3)}),
+        "dtype": lambda tensors, info: tensors.update({first: tensors[first].double()}),
+        "memory": lambda tensors, info: tensors.pop("optimizer.3.exp_avg"),
+        "generator": lambda tensors, info: tensors.update({"random.torch": torch.zeros(5056, dtype=torch.uint8)}),
+        "no position": lambda tensors, info: info.pop("now"),
+        "no run": lambda tensors, info: info.pop("run"),
+        "negative": lambda tensors, info: info["now"].update(epoch=-1),
+        "text": lambda tensors, info: info["now"].update(batch="1"),
+        "too far": lambda tensors, info: info["now"].update(epoch=9),
+        "nan": lambda tensors, info: info["now"].update(loss=float("nan")),
+        "history": lambda tensors, info: info["history"].update(epochs=[]),
+        "foreign history": lambda tensors, info: info["history"].update(code="import os"),
+        "history of text": lambda tensors, info: info["history"].update(epochs="abc"),
+    }[name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["missing", "unknown", "shape", "dtype", "memory", "generator", "no position", "no run", "negative", "text",
+     "too far", "nan", "history", "foreign history", "history of text"],
+)  # fmt: skip
+def test_a_checkpoint_that_contradicts_itself_is_refused_and_changes_nothing(digits, path, name):
+    train(digits, path)
+    tensors, info = read_tensors(path)
+    spoilt(name)(tensors, info)
+    save_tensors(path, tensors, info)
+    model = new_model(seed=3)
+    before = weights(model)
+    with pytest.raises(CheckpointError, match=r"^path: expected "):
+        train(digits, path, model, resume=True)
+    assert_unchanged(model, before)
+
+
+# Weights
+
+
+def test_weights_come_back_with_what_was_said_of_them(tmp_path):
+    model, other = new_model(), new_model(seed=2)
+    save_weights(model, {"accuracy": 0.5}, tmp_path / "w")
+    assert load_weights(other, tmp_path / "w") == {"accuracy": 0.5}
+    assert_unchanged(other, weights(model))
+
+
+def test_weights_of_another_model_are_refused_and_nothing_is_changed(tmp_path):
+    save_weights(DigitCNN(), {}, tmp_path / "w")
+    model = new_model()
+    before = weights(model)
+    with pytest.raises(CheckpointError, match=r"^path: expected '.*' in .*, it is missing"):
+        load_weights(model, tmp_path / "w")
+    assert_unchanged(model, before)
+    with pytest.raises(FileNotFoundError, match=r"^path: expected a safetensors file, there is none"):
+        load_weights(model, tmp_path / "x")
+    save_file({"a": torch.ones(1)}, tmp_path / "foreign")
+    with pytest.raises(CheckpointError, match="lacks its description"):
+        load_weights(model, tmp_path / "foreign")
+
+
+def test_the_header_is_json_that_other_tools_can_read(path):
+    save_tensors(path, {"a": torch.ones(2)}, {"epoch": 3})
+    raw = path.read_bytes()
+    told = json.loads(raw[8 : 8 + struct.unpack("<Q", raw[:8])[0]])
+    assert json.loads(told["__metadata__"]["info"]) == {"epoch": 3}
+
+
+# Command line
+
+COMMAND = ["train", "--source", "offline", "--recipe", "fast", "--device", "cpu", "--checkpoint"]
+
+
+def test_the_command_goes_on_where_it_was(path, capsys):
+    assert main([*COMMAND, str(path), "--resume"]) == 0
+    assert main([*COMMAND, str(path), "--resume"]) == 0
+    assert "going on after 1 of 1 epochs" in capsys.readouterr().out
+    assert main([*COMMAND, str(path)]) == 1
+    assert "resume" in capsys.readouterr().err
