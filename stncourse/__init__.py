@@ -15,10 +15,11 @@ _MODULE_OF = {
         "data": "BACKGROUND MNIST_MEAN MNIST_STD Batches Digits DigitsDataset MNISTUnavailable "
         "denormalize load_digits normalize",
         "distortions": "KINDS Distorted distort",
-        "grids": "AffineGrid affine_grid affine_theta",
+        "grids": "AffineGrid AttentionGrid ProjectiveGrid SimilarityGrid affine_grid affine_theta projective_grid",
         "localization": "LocalizationNetwork",
         "models": "DigitCNN STNClassifier load_pretrained load_weights save_weights",
         "sampling": "Sampler bilinear_sample",
+        "splines": "ThinPlateSplineGrid",
         "training": "FAST_RECIPE TUTORIAL_RECIPE History Metrics Recipe evaluate fit load_recorded",
         "transformer": "SpatialTransformer Transformed",
         "widgets": "theta_playground",

@@ -45,7 +45,7 @@ def affine_grid(theta, size, align_corners=False):
         align_corners: give the same value to the sampler.
 
     Returns:
-        ``(N, H_out, W_out, 2)``, the last axis is (x, y).
+        ``(N, H_out, W_out, 2)``, the last axis is (x, y); float32 at least, also for a θ in half precision.
 
     Convention:
         θ maps **output → input** (the paper's equation 1): ``(x_in, y_in) = θ (x_out, y_out, 1)``. Coordinates are in
@@ -67,12 +67,8 @@ def affine_grid(theta, size, align_corners=False):
             f"size: expected (height, width) or (N, channels, height, width) of the output, got {_check.describe(size)}"
         )
     height, width = _check.image_size("size", tuple(size[-2:]))
-    xs = pixel_centers(width, align_corners, dtype=theta.dtype, device=theta.device)
-    ys = pixel_centers(height, align_corners, dtype=theta.dtype, device=theta.device)
-    x, y = xs.expand(height, width), ys[:, None].expand(height, width)
-    base_grid = torch.stack([x, y, torch.ones_like(x)]).reshape(3, height * width)
     # (2N, 3) @ (3, HW): one product for the whole batch. A batched product of N small matrices is ~15 times slower.
-    grid = theta.reshape(-1, 3) @ base_grid
+    grid = _at_least_float32(theta).reshape(-1, 3) @ _base_grid(height, width, align_corners, theta)
     return grid.reshape(-1, 2, height, width).permute(0, 2, 3, 1)
 
 
@@ -157,8 +153,109 @@ def _broadcast(*named):
     return columns
 
 
-class AffineGrid(nn.Module):
-    """Grid generator for affine transforms: six numbers -> sampling grid.
+def projective_grid(theta, size, align_corners=False):
+    """The sampling grid of a projective θ (a homography).
+
+    ``(x_in, y_in) = (x', y') / w`` with ``(x', y', w) = θ (x_out, y_out, 1)``.
+
+    Args:
+        theta: ``(N, 3, 3)`` floating-point.
+        size: ``(H_out, W_out)``.
+        align_corners: give the same value to the sampler.
+
+    Returns:
+        ``(N, H_out, W_out, 2)``, the last axis is (x, y).
+
+    Convention:
+        θ maps **output → input**, x right, y down, [-1, 1] as :func:`affine_grid`. Where w is not above 0.001 an output
+        pixel looks at the horizon, or behind it: it gets a place far outside the image (``FAR``), without gradient, so
+        that zero padding shows background there. NaN in θ gives NaN.
+
+    Raises:
+        TypeError, ValueError: ``theta`` or ``size`` is not of the kind or shape above.
+
+    >>> projective_grid(torch.eye(3)[None], (1, 2))
+    tensor([[[[-0.5000,  0.0000],
+              [ 0.5000,  0.0000]]]])
+    """
+    _check.tensor("theta", theta, "N 3 3")
+    height, width = _check.image_size("size", size)
+    places = (_at_least_float32(theta).reshape(-1, 3) @ _base_grid(height, width, align_corners, theta)).reshape(
+        -1, 3, height, width
+    )
+    w = places[:, 2:]
+    # Not ~(w > …): a w that is NaN has to stay one.
+    beyond = w <= _HORIZON
+    grid = (places[:, :2] / w.masked_fill(beyond, 1.0)).masked_fill(beyond, FAR)
+    return grid.permute(0, 2, 3, 1)
+
+
+#: Coordinate of a place that is outside every image.
+FAR = 1e4
+_HORIZON = 1e-3
+
+
+def _base_grid(height, width, align_corners, like):
+    """The pixel centres of an output as columns (x, y, 1): ``(3, H·W)``."""
+    dtype = _at_least_float32(like).dtype
+    xs = pixel_centers(width, align_corners, dtype=dtype, device=like.device)
+    ys = pixel_centers(height, align_corners, dtype=dtype, device=like.device)
+    x, y = xs.expand(height, width), ys[:, None].expand(height, width)
+    return torch.stack([x, y, torch.ones_like(x)]).reshape(3, height * width)
+
+
+def _at_least_float32(tensor):
+    """Coordinates in half precision are off by pixels' parts (bfloat16: 0.17 px at 60 px)."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+class _MatrixGrid(nn.Module):
+    """A family of transforms that are matrices: numbers -> θ -> grid."""
+
+    num_parameters: int
+
+    def __init__(self, align_corners=False):
+        super().__init__()
+        self.align_corners = align_corners
+
+    def identity(self):
+        """The parameters, shape ``(num_parameters,)``, that leave an image as it is."""
+        raise NotImplementedError
+
+    def theta(self, parameters):
+        """``(N, num_parameters)`` parameters -> the matrices θ, output → input."""
+        raise NotImplementedError
+
+    def parameters_of(self, matrix):
+        """``(N, 3, 3)`` matrices of this family -> their ``(N, num_parameters)`` parameters."""
+        raise NotImplementedError
+
+    def inverse(self, parameters):
+        """``(N, num_parameters)`` parameters -> those of the transforms that go the other way.
+
+        Raises:
+            ValueError: one of the transforms has no inverse: it squeezes the image to a line or a point.
+        """
+        matrix = self.theta(parameters).double()
+        if matrix.shape[1] == 2:
+            last = torch.tensor([[[0.0, 0.0, 1.0]]], dtype=matrix.dtype, device=matrix.device)
+            matrix = torch.cat([matrix, last.expand(len(matrix), -1, -1)], 1)
+        inverse, failed = torch.linalg.inv_ex(matrix)
+        if failed.any():
+            raise ValueError("parameters: expected transforms that can be inverted, got a singular one")
+        return self.parameters_of(inverse).to(parameters.dtype)
+
+    def forward(self, parameters, size):
+        """``(N, num_parameters)`` and an output size ``(H_out, W_out)`` -> grid ``(N, H_out, W_out, 2)``."""
+        return affine_grid(self.theta(parameters), size, self.align_corners)
+
+    def _check(self, parameters):
+        _check.tensor("parameters", parameters, f"N {self.num_parameters}")
+        return parameters
+
+
+class AffineGrid(_MatrixGrid):
+    """Grid generator for affine transforms: six numbers -> sampling grid. Parallels stay parallel.
 
     The paper's equation 1. The six parameters are θ's entries, row by row.
 
@@ -172,19 +269,125 @@ class AffineGrid(nn.Module):
 
     num_parameters = 6
 
-    def __init__(self, align_corners=False):
-        super().__init__()
-        self.align_corners = align_corners
-
     def identity(self):
         """The parameters, shape ``(6,)``, that leave an image as it is."""
         return torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
 
     def theta(self, parameters):
         """``(N, 6)`` parameters -> ``(N, 2, 3)`` matrices."""
-        _check.tensor("parameters", parameters, "N 6")
-        return parameters.reshape(-1, 2, 3)
+        return self._check(parameters).reshape(-1, 2, 3)
+
+    def parameters_of(self, matrix):
+        """``(N, 3, 3)`` matrices -> ``(N, 6)`` parameters."""
+        return matrix[:, :2].flatten(1)
+
+
+class AttentionGrid(_MatrixGrid):
+    """Grid generator for attention: one zoom and a place, three numbers -> sampling grid. The paper's equation 2.
+
+    θ = [[s, 0, tx], [0, s, ty]] for the parameters (s, tx, ty): a window of s times the image's size around (tx, ty).
+    It keeps directions: nothing turns, nothing is stretched.
+
+    Convention:
+        θ maps output → input: s = 0.5 looks at the middle half, which comes out twice as large. Grid (x, y) in [-1, 1];
+        ``align_corners`` as given, False by default.
+
+    >>> AttentionGrid().theta(torch.tensor([[0.5, 0.2, 0.0]]))
+    tensor([[[0.5000, 0.0000, 0.2000],
+             [0.0000, 0.5000, 0.0000]]])
+    """
+
+    num_parameters = 3
+
+    def identity(self):
+        """The parameters, shape ``(3,)``, that leave an image as it is."""
+        return torch.tensor([1.0, 0.0, 0.0])
+
+    def theta(self, parameters):
+        """``(N, 3)`` parameters -> ``(N, 2, 3)`` matrices."""
+        s, tx, ty = self._check(parameters).unbind(-1)
+        zero = torch.zeros_like(s)
+        return torch.stack([s, zero, tx, zero, s, ty], -1).reshape(-1, 2, 3)
+
+    def parameters_of(self, matrix):
+        """``(N, 3, 3)`` matrices -> ``(N, 3)`` parameters."""
+        return torch.stack([matrix[:, 0, 0], matrix[:, 0, 2], matrix[:, 1, 2]], -1)
+
+
+class SimilarityGrid(_MatrixGrid):
+    """Grid generator for similarities: turn, zoom, place; four numbers -> sampling grid. It keeps angles.
+
+    θ = [[a, -b, tx], [b, a, ty]] for the parameters (a, b, tx, ty), with a = zoom · cos(angle), b = zoom · sin(angle):
+    two numbers without the jump that an angle has at 360°.
+
+    Args:
+        align_corners: give the same value to the sampler.
+        size: ``(H, W)`` of images that are not square: then it is in *pixels* that angles are kept, as in
+            :func:`affine_theta`. Default: square.
+
+    Convention:
+        θ maps output → input; a positive angle turns the box clockwise, the content the other way. Grid (x, y) in
+        [-1, 1].
+
+    Raises:
+        ValueError: ``size`` is not a size.
+
+    >>> SimilarityGrid().theta(torch.tensor([[0.0, 1.0, 0.0, 0.0]]))  # a quarter turn
+    tensor([[[ 0., -1.,  0.],
+             [ 1.,  0.,  0.]]])
+    """
+
+    num_parameters = 4
+
+    def __init__(self, align_corners=False, size=None):
+        super().__init__(align_corners)
+        height, width = (1, 1) if size is None else _check.image_size("size", size)
+        self.aspect = height / width
+
+    def identity(self):
+        """The parameters, shape ``(4,)``, that leave an image as it is."""
+        return torch.tensor([1.0, 0.0, 0.0, 0.0])
+
+    def theta(self, parameters):
+        """``(N, 4)`` parameters -> ``(N, 2, 3)`` matrices."""
+        a, b, tx, ty = self._check(parameters).unbind(-1)
+        return torch.stack([a, -b * self.aspect, tx, b / self.aspect, a, ty], -1).reshape(-1, 2, 3)
+
+    def parameters_of(self, matrix):
+        """``(N, 3, 3)`` matrices -> ``(N, 4)`` parameters."""
+        return torch.stack([matrix[:, 0, 0], matrix[:, 1, 0] * self.aspect, matrix[:, 0, 2], matrix[:, 1, 2]], -1)
+
+
+class ProjectiveGrid(_MatrixGrid):
+    """Grid generator for projective transforms: eight numbers -> sampling grid. Straight lines stay straight.
+
+    The eight parameters are θ's entries, row by row; the ninth is 1. What a plane looks like from another place.
+
+    Convention:
+        θ maps output → input; see :func:`projective_grid` for points on the horizon. Grid (x, y) in [-1, 1];
+        ``align_corners`` as given, False by default.
+
+    >>> ProjectiveGrid().theta(torch.tensor([[1.0, 0, 0, 0, 1, 0, 0.2, 0]]))
+    tensor([[[1.0000, 0.0000, 0.0000],
+             [0.0000, 1.0000, 0.0000],
+             [0.2000, 0.0000, 1.0000]]])
+    """
+
+    num_parameters = 8
+
+    def identity(self):
+        """The parameters, shape ``(8,)``, that leave an image as it is."""
+        return torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+
+    def theta(self, parameters):
+        """``(N, 8)`` parameters -> ``(N, 3, 3)`` matrices."""
+        self._check(parameters)
+        return torch.cat([parameters, torch.ones_like(parameters[:, :1])], 1).reshape(-1, 3, 3)
+
+    def parameters_of(self, matrix):
+        """``(N, 3, 3)`` matrices, up to a factor each -> ``(N, 8)`` parameters."""
+        return (matrix / matrix[:, 2:, 2:]).flatten(1)[:, :8]
 
     def forward(self, parameters, size):
-        """``(N, 6)`` parameters and an output size ``(H_out, W_out)`` -> grid ``(N, H_out, W_out, 2)``."""
-        return affine_grid(self.theta(parameters), size, self.align_corners)
+        """``(N, 8)`` parameters and an output size ``(H_out, W_out)`` -> grid ``(N, H_out, W_out, 2)``."""
+        return projective_grid(self.theta(parameters), size, self.align_corners)

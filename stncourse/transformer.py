@@ -6,18 +6,26 @@ import torch
 from torch import nn
 
 from stncourse import _check
-from stncourse.grids import AffineGrid
+from stncourse.grids import AffineGrid, AttentionGrid, ProjectiveGrid, SimilarityGrid
 from stncourse.localization import LocalizationNetwork
 from stncourse.sampling import Sampler
+from stncourse.splines import ThinPlateSplineGrid
 
-FAMILIES = {"affine": AffineGrid}
+#: The transforms that ``for_images`` knows by name, from the stiffest to the softest.
+FAMILIES = {
+    "attention": AttentionGrid,
+    "similarity": SimilarityGrid,
+    "affine": AffineGrid,
+    "projective": ProjectiveGrid,
+    "tps": ThinPlateSplineGrid,
+}
 
 
 class Transformed(NamedTuple):
     """What a :class:`SpatialTransformer` did to a batch."""
 
     images: torch.Tensor  #: (N, C, H_out, W_out), the warped images
-    theta: torch.Tensor  #: (N, 2, 3), output → input
+    theta: torch.Tensor | None  #: (N, 2, 3), projective (N, 3, 3), output → input; None for "tps", which has no matrix
     grid: torch.Tensor  #: (N, H_out, W_out, 2), where each output pixel looked on the input, (x, y) in [-1, 1]
 
 
@@ -64,14 +72,17 @@ class SpatialTransformer(nn.Module):
         Args:
             size: ``(H, W)``, or one int for a square.
             channels: channels of the images.
-            family: which transforms; one of ``stncourse.transformer.FAMILIES``.
+            family: which transforms: ``"attention"`` (zoom and place), ``"similarity"`` (and turn), ``"affine"``,
+                ``"projective"``, or ``"tps"``, a thin-plate spline with 4×4 control points.
             output_size: default: ``size``.
             padding_mode, padding_value: as for :class:`stncourse.Sampler`.
 
         >>> SpatialTransformer.for_images((20, 40), channels=3, output_size=16)(torch.rand(1, 3, 20, 40)).shape
         torch.Size([1, 3, 16, 16])
         """
-        generator = FAMILIES[_check.choice("family", family, FAMILIES)]()
+        family = FAMILIES[_check.choice("family", family, FAMILIES)]
+        # A similarity keeps angles in pixels, so it has to know how far from square they lie.
+        generator = family(size=_check.image_size("size", size)) if family is SimilarityGrid else family()
         localization = LocalizationNetwork(size, channels, generator.num_parameters, identity=generator.identity())
         sampler = Sampler(padding_mode=padding_mode, padding_value=padding_value)
         return cls(localization, generator, sampler, output_size)

@@ -125,6 +125,15 @@ def test_an_interrupted_model_can_be_used_and_the_record_is_there(digits, path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_the_time_before_an_interruption_counts(digits, path):
+    with pytest.raises(KeyboardInterrupt):
+        train(digits, path, transform=interrupted_at(4))
+    now = read_tensors(path)[1]["now"]
+    history = train(digits, path, resume=True, transform=interrupted_at(0))
+    assert history.epochs[0]["cpu_seconds"] > now["cpu_seconds"] > 0
+    assert history.epochs[0]["seconds"] > now["seconds"] > 0
+
+
 def test_interrupting_works_without_a_checkpoint_too(digits):
     model = new_model()
     with pytest.raises(KeyboardInterrupt, match="after 0 of 3 epochs, 1 of 5 batches"):

@@ -1,11 +1,21 @@
 """Grid generators against torch's affine_grid, and θ against matrices written out by hand."""
 
+import kornia
 import pytest
 import torch
 import torch.nn.functional as F
 
-from stncourse import AffineGrid, affine_grid, affine_theta
-from stncourse.grids import pixel_centers
+from stncourse import (
+    AffineGrid,
+    AttentionGrid,
+    ProjectiveGrid,
+    Sampler,
+    SimilarityGrid,
+    affine_grid,
+    affine_theta,
+    projective_grid,
+)
+from stncourse.grids import FAR, pixel_centers
 
 SIZES = [(1, 1), (1, 5), (4, 1), (5, 4), (28, 28), (20, 40)]
 IDENTITY = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
@@ -245,3 +255,167 @@ def test_affine_grid_module_has_no_weights():
 def test_affine_grid_module_refuses_another_number_of_parameters():
     with pytest.raises(ValueError, match=r"^parameters: expected"):
         AffineGrid()(torch.zeros(2, 5), (4, 4))
+
+
+# All families of matrices
+
+FAMILIES = {
+    "attention": AttentionGrid,
+    "similarity": SimilarityGrid,
+    "similarity 20×40": lambda align_corners=False: SimilarityGrid(align_corners, size=(20, 40)),
+    "affine": AffineGrid,
+    "projective": ProjectiveGrid,
+}
+
+
+def near_identity(generator, count=4, spread=0.2, seed=0, dtype=torch.float64):
+    noise = torch.randn(count, generator.num_parameters, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+    return generator.identity().to(dtype) + spread * noise
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request):
+    return FAMILIES[request.param]
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_identity_is_exact(family, size, align_corners):
+    generator = family(align_corners)
+    assert generator.identity().shape == (generator.num_parameters,)
+    grid = generator(generator.identity()[None], size)
+    assert torch.equal(grid, affine_grid(IDENTITY, size, align_corners))
+    assert not generator.state_dict()
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", [(5, 4), (20, 40)])
+def test_grids_agree_with_kornia(family, size, align_corners):
+    generator = family(align_corners)
+    parameters = near_identity(generator, spread=0.1)
+    matrix = torch.eye(3, dtype=torch.float64).repeat(4, 1, 1)
+    theta = generator.theta(parameters)
+    matrix[:, : theta.shape[1]] = theta
+    centers = affine_grid(IDENTITY.double(), size, align_corners).reshape(1, -1, 2).expand(4, -1, -1)
+    expected = kornia.geometry.linalg.transform_points(matrix, centers).reshape(4, *size, 2)
+    torch.testing.assert_close(generator(parameters, size), expected, atol=1e-12, rtol=0)
+
+
+def test_grids_have_gradients(family):
+    generator = family()
+    parameters = near_identity(generator, count=2).requires_grad_()
+    assert torch.autograd.gradcheck(lambda p: generator(p, (3, 4)), parameters)
+
+
+def test_the_inverse_leads_back(family):
+    generator = family()
+    parameters = near_identity(generator, count=6)
+    back = generator.inverse(parameters)
+    assert back.shape == parameters.shape
+    matrices = [
+        torch.cat([theta, theta.new_tensor([[[0, 0, 1]]]).expand(6, 1, 3)], 1) if theta.shape[1] == 2 else theta
+        for theta in (generator.theta(parameters), generator.theta(back))
+    ]
+    product = matrices[0] @ matrices[1]
+    product = product / product[:, 2:, 2:]
+    torch.testing.assert_close(product, torch.eye(3, dtype=torch.float64).expand(6, 3, 3), atol=1e-9, rtol=0)
+    torch.testing.assert_close(generator.inverse(back), parameters, atol=1e-9, rtol=0)
+
+
+def test_a_transform_without_inverse_is_refused(family):
+    generator = family()
+    with pytest.raises(ValueError, match=r"^parameters: expected transforms that can be inverted"):
+        generator.inverse(torch.zeros(2, generator.num_parameters))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_grids_are_at_least_float32(family, dtype):
+    generator = family()
+    parameters = near_identity(generator).to(dtype)
+    grid = generator(parameters, (60, 60))
+    assert grid.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    exact = generator(parameters.double(), (60, 60))
+    torch.testing.assert_close(grid.double(), exact, atol=1e-5, rtol=1e-5)
+
+
+def test_parameters_that_are_nan_give_a_grid_of_nan_and_the_others_theirs(family):
+    generator = family()
+    parameters = near_identity(generator)
+    parameters[1] = float("nan")
+    grid = generator(parameters, (5, 4))
+    assert grid[1].isnan().all()
+    assert grid[[0, 2, 3]].isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error"),
+    [(torch.zeros(2, 5), ValueError), (torch.zeros(6), ValueError), (None, TypeError), ([1.0] * 6, TypeError)],
+)
+def test_parameters_of_another_kind_are_refused(family, parameters, error):
+    with pytest.raises(error, match=r"^parameters: expected"):
+        family()(parameters, (4, 4))
+
+
+def test_attention_looks_at_a_window():
+    grid = AttentionGrid()(torch.tensor([[0.5, 0.3, -0.2]]), (2, 4))
+    torch.testing.assert_close(grid[0, 0, :, 0], torch.tensor([-0.375, -0.125, 0.125, 0.375]) + 0.3)
+    torch.testing.assert_close(grid[0, :, 0, 1], torch.tensor([-0.25, 0.25]) - 0.2)
+
+
+def test_similarity_is_rotation_scale_and_translation():
+    angle, zoom = torch.tensor(30.0), 1.5
+    parameters = torch.stack([zoom * torch.cos(angle.deg2rad()), zoom * torch.sin(angle.deg2rad())])
+    for size in (None, (20, 40)):
+        theta = SimilarityGrid(size=size).theta(torch.cat([parameters, torch.tensor([0.1, 0.2])])[None])
+        torch.testing.assert_close(theta, affine_theta(30, zoom, translation=(0.1, 0.2), size=size))
+    with pytest.raises(ValueError, match=r"^size: expected"):
+        SimilarityGrid(size=0)
+
+
+# Projective
+
+
+def test_a_projective_grid_without_perspective_is_affine():
+    theta = random_theta(3)
+    full = torch.cat([theta, torch.tensor([[[0.0, 0, 1]]], dtype=torch.float64).expand(3, 1, 3)], 1)
+    torch.testing.assert_close(projective_grid(full, (5, 4)), affine_grid(theta, (5, 4)), atol=1e-12, rtol=0)
+    torch.testing.assert_close(projective_grid(2.5 * full, (5, 4)), affine_grid(theta, (5, 4)), atol=1e-12, rtol=0)
+
+
+def test_straight_lines_stay_straight():
+    grid = ProjectiveGrid()(near_identity(ProjectiveGrid()), (6, 9))
+    along = grid - grid[:, :, :1]
+    cross = along[:, :, 1:-1, 0] * along[:, :, -1:, 1] - along[:, :, 1:-1, 1] * along[:, :, -1:, 0]
+    assert cross.abs().max() < 1e-12
+
+
+def test_what_lies_at_or_behind_the_horizon_is_far_outside_and_has_no_gradient():
+    parameters = torch.tensor([[1.0, 0, 0, 0, 1, 0, -2.0, 0]], dtype=torch.float64, requires_grad=True)
+    grid = ProjectiveGrid()(parameters, (3, 8))  # w = 1 - 2 x: 0 at x = 0.5
+    behind = affine_grid(IDENTITY.double(), (3, 8))[..., 0] > 0.5
+    assert behind.sum() == 6
+    assert (grid[behind] == FAR).all()
+    assert (grid[~behind].abs() < 10).all()
+    (gradient,) = torch.autograd.grad(grid[behind].sum(), parameters)
+    assert (gradient == 0).all()
+    shown = Sampler(padding_value=-0.5)(torch.ones(1, 1, 3, 8, dtype=torch.float64), grid.detach())
+    assert (shown[0, 0][behind[0]] == -0.5).all()
+    (gradient,) = torch.autograd.grad(ProjectiveGrid()(parameters, (3, 8)).sum(), parameters)
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
+def test_wild_projective_parameters_never_crash_the_sampler(padding_mode):
+    generator = torch.Generator().manual_seed(0)
+    for scale in (1, 1e3, 1e30, float("inf")):
+        parameters = torch.randn(20, 8, generator=generator) * scale
+        grid = ProjectiveGrid()(parameters, (5, 6))
+        Sampler(padding_mode=padding_mode)(torch.rand(20, 1, 5, 6), grid)
+
+
+@pytest.mark.parametrize("theta", [torch.zeros(1, 2, 3), torch.zeros(3, 3), None, torch.ones(1, 3, 3).int()])
+def test_projective_grid_errors_name_the_argument(theta):
+    with pytest.raises((TypeError, ValueError), match=r"^theta: expected"):
+        projective_grid(theta, (4, 4))
+    with pytest.raises(ValueError, match=r"^size: expected"):
+        projective_grid(torch.eye(3)[None], "large")

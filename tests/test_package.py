@@ -27,6 +27,7 @@ FLOORS = {
     "data": 0,
     "localization": 1,
     "grids": 1,
+    "splines": 1,
     "sampling": 1,
     "distortions": 1,
     "transformer": 2,
@@ -44,6 +45,7 @@ FLOORS = {
 # Neighbours on one floor that may be used all the same, and why.
 EXCEPTIONS = {
     ("data", "device"),  # batches live on a device
+    ("splines", "grids"),  # a grid generator like those, in a file of its own
     ("distortions", "grids"),  # distortions is built from grids
     ("distortions", "sampling"),  # ... and sampling
     ("diagrams", "visualization"),  # diagrams are drawn with its helpers

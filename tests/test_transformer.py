@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from stncourse import AffineGrid, LocalizationNetwork, Sampler, SpatialTransformer, affine_grid, affine_theta
+from stncourse.transformer import FAMILIES
 
 SIZES = [(1, 1), (5, 40), (20, 40), (28, 28), (42, 31)]
 
@@ -27,6 +28,30 @@ def test_untrained_is_the_identity(size, channels, padding):
     images = torch.rand(2, channels, *size)
     output = SpatialTransformer.for_images(size, channels, **padding)(images)
     torch.testing.assert_close(output, images, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("size", [(1, 1), (20, 40), (31, 28)])
+def test_every_family_by_name_starts_at_the_identity_and_gets_gradients(family, size):
+    images = torch.rand(2, 3, *size)
+    stn = SpatialTransformer.for_images(size, 3, family)
+    result = stn.transform(images)
+    torch.testing.assert_close(result.images, images, atol=1e-5, rtol=0)
+    assert (result.theta is None) == (family == "tps")
+    result.images.square().sum().backward()
+    gradient = stn.localization.fc_loc[-1].bias.grad
+    assert gradient.isfinite().all()
+    if size != (1, 1):
+        assert (gradient != 0).sum() > 2
+
+
+def test_a_similarity_keeps_angles_in_pixels():
+    stn = SpatialTransformer.for_images((20, 40), family="similarity")
+    stn.localization.start_at(torch.tensor([0.6, 0.8, 0.1, 0.2]))
+    grid = stn.transform(torch.rand(1, 1, 20, 40)).grid[0] * torch.tensor([40 / 2, 20 / 2])
+    across, down = grid[0, 1] - grid[0, 0], grid[1, 0] - grid[0, 0]
+    torch.testing.assert_close(across, torch.tensor([0.6, 0.8]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(down, torch.tensor([-0.8, 0.6]), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("output_size", "shape"), [(None, (20, 40)), (16, (16, 16)), ((7, 50), (7, 50))])
@@ -110,7 +135,7 @@ def test_a_mismatch_of_align_corners_is_refused(align_corners):
     [
         ({"size": 0}, "image_size"),
         ({"channels": 0}, "in_channels"),
-        ({"family": "projective"}, "family"),
+        ({"family": "elastic"}, "family"),
         ({"family": ["affine"]}, "family"),
         ({"output_size": (0, 4)}, "output_size"),
         ({"padding_mode": "wrap"}, "padding_mode"),
