@@ -21,7 +21,7 @@ from torch import nn
 
 from stncourse import _check
 from stncourse.checkpoints import CheckpointError, check_writable, pack, read_tensors, save_tensors, unpack
-from stncourse.data import Batches, Digits, normalize
+from stncourse.data import Batches, Digits
 from stncourse.device import resolve_device
 
 OPTIMIZERS = ("sgd", "adamw")
@@ -239,6 +239,10 @@ def fit(
     for name, value in ({"train": train} | ({"test": test} if test is not None else {})).items():
         if not isinstance(value, Digits) or not len(value):
             raise TypeError(f"{name}: expected Digits, at least one, got {_check.describe(value)}")
+    if test is not None and test.scale != train.scale:
+        raise ValueError(
+            f"test: expected images normalised like those of train, got {test!r}; load it with like= the training set"
+        )
     if not isinstance(recipe, Recipe):
         raise TypeError(f"recipe: expected a Recipe, got {_check.describe(recipe)}")
     _check.positive_int("probe_every", probe_every)
@@ -298,7 +302,7 @@ class _Run:
 
     def to_the_end(self, checkpoint, verbose):
         self.scheduler = _scheduler(self.optimizer, self.recipe, len(self.batches), self.step)
-        record = _theta_recorder(self.model, self.probe, self.device, self.history)
+        record = _theta_recorder(self.model, self.probe, self.train, self.device, self.history)
         if self.step == 0:
             record(0)
         try:
@@ -519,10 +523,10 @@ def _cosine(start, end, fraction):
     return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2
 
 
-def _theta_recorder(model, probe, device, history):
+def _theta_recorder(model, probe, train, device, history):
     if probe is None:
         return lambda step: None
-    images = normalize(probe).to(device)
+    images = train.normalize(probe).to(device)
 
     def record(step):
         was_training = model.training

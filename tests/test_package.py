@@ -26,6 +26,7 @@ FLOORS = {
     "_precision": -1,
     "device": 0,
     "data": 0,
+    "images": 1,
     "localization": 1,
     "grids": 1,
     "splines": 1,
