@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     name: module
     for module, names in {
+        "augmentation": "augment",
         "checkpoints": "CheckpointError",
         "data": "BACKGROUND MNIST_MEAN MNIST_STD Batches Digits DigitsDataset MNISTUnavailable "
         "denormalize load_digits normalize",
@@ -21,7 +22,7 @@ _MODULE_OF = {
         "models": "DigitCNN STNClassifier load_pretrained load_weights save_weights",
         "sampling": "Sampler bilinear_sample",
         "splines": "ThinPlateSplineGrid",
-        "training": "FAST_RECIPE TUTORIAL_RECIPE History Metrics Recipe evaluate fit load_recorded",
+        "training": "BEST_RECIPE FAST_RECIPE TUTORIAL_RECIPE History Metrics Recipe evaluate fit load_recorded",
         "transformer": "SpatialTransformer Transformed",
         "widgets": "theta_playground",
         "visualization": "plot_history plot_theta show_before_after show_digits show_grid",

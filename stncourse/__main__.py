@@ -10,7 +10,7 @@ def main(arguments=None):
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     train = commands.add_parser("train", help="train the tutorial's network on MNIST", description=_train.__doc__)
-    train.add_argument("--recipe", choices=("tutorial", "fast"), default="tutorial")
+    train.add_argument("--recipe", choices=("tutorial", "fast", "best"), default="tutorial")
     train.add_argument("--epochs", type=_positive, help="default: the recipe's")
     train.add_argument("--model", choices=("stn", "cnn"), default="stn", help="with or without a transformer")
     train.add_argument("--distortion", choices=("none", "R", "RTS"), default="none", help="distort all digits")
@@ -78,7 +78,8 @@ def _train(options):
     from stncourse.models import save_weights
     from stncourse.training import evaluate, fit
 
-    recipe = {"tutorial": stncourse.TUTORIAL_RECIPE, "fast": stncourse.FAST_RECIPE}[options.recipe]
+    recipes = stncourse.TUTORIAL_RECIPE, stncourse.FAST_RECIPE, stncourse.BEST_RECIPE
+    recipe = {recipe.name: recipe for recipe in recipes}[options.recipe]
     recipe = recipe.but(epochs=options.epochs) if options.epochs else recipe
     try:
         digits = [stncourse.load_digits(split, options.source) for split in ("train", "test")]

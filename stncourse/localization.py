@@ -6,6 +6,7 @@ from torch import nn
 
 from stncourse import _check
 from stncourse._precision import HALF, without_autocast
+from stncourse.convolution import FirstConv2d
 
 # Below this a 7×7 convolution, a pooling, a 5×5 convolution and a pooling leave no pixel.
 _MINIMUM_SIZE = 18
@@ -48,7 +49,7 @@ class LocalizationNetwork(nn.Module):
         _check.tensor("identity", identity, str(num_parameters))
 
         self.localization = nn.Sequential(
-            nn.Conv2d(in_channels, 8, kernel_size=7),
+            FirstConv2d(in_channels, 8, kernel_size=7),
             nn.MaxPool2d(2, stride=2),
             nn.ReLU(),
             nn.Conv2d(8, 10, kernel_size=5),

@@ -1,5 +1,6 @@
 """The tutorial's network: a small digit classifier, alone and with a spatial transformer in front."""
 
+import math
 from collections.abc import Mapping
 from importlib import resources
 
@@ -8,6 +9,7 @@ from torch import nn
 
 from stncourse import _check
 from stncourse.checkpoints import check_tensors, read_tensors, save_tensors
+from stncourse.convolution import FirstConv2d
 from stncourse.data import BACKGROUND
 from stncourse.localization import check_image_shape, pad_to
 from stncourse.transformer import SpatialTransformer
@@ -24,6 +26,8 @@ class DigitCNN(nn.Module):
         in_channels: channels of the images.
         num_classes: number of classes.
         dropout: probability, for both dropouts (the channels after the second convolution, the hidden layer).
+        width: a factor on the 10 and 20 channels and the 50 hidden units, each rounded: for comparisons at a like
+            number of parameters.
 
     Convention:
         normalised images ``(N, C, H, W)`` -> log-probabilities ``(N, num_classes)``.
@@ -35,17 +39,20 @@ class DigitCNN(nn.Module):
     21840
     """
 
-    def __init__(self, image_size=28, in_channels=1, num_classes=10, dropout=0.5):
+    def __init__(self, image_size=28, in_channels=1, num_classes=10, dropout=0.5, width=1.0):
         super().__init__()
         self.image_size = _check.image_size("image_size", image_size)
         self.in_channels = _check.positive_int("in_channels", in_channels)
-        height, width = (((max(size, _MINIMUM_SIZE) - 4) // 2 - 4) // 2 for size in self.image_size)
-        self.conv1 = nn.Conv2d(in_channels, 10, kernel_size=5)
-        self.conv2 = nn.Conv2d(10, 20, kernel_size=5)
+        rows, columns = (((max(size, _MINIMUM_SIZE) - 4) // 2 - 4) // 2 for size in self.image_size)
+        if not isinstance(width, (int, float)) or not 0 < width < math.inf:
+            raise ValueError(f"width: expected a number > 0, got {_check.describe(width)}")
+        first, second, hidden = (max(1, round(width * size)) for size in (10, 20, 50))
+        self.conv1 = FirstConv2d(in_channels, first, kernel_size=5)
+        self.conv2 = nn.Conv2d(first, second, kernel_size=5)
         self.conv2_drop = nn.Dropout2d(dropout)
-        self.fc1 = nn.Linear(20 * height * width, 50)
+        self.fc1 = nn.Linear(second * rows * columns, hidden)
         self.fc1_drop = nn.Dropout(dropout)
-        self.fc2 = nn.Linear(50, _check.positive_int("num_classes", num_classes))
+        self.fc2 = nn.Linear(hidden, _check.positive_int("num_classes", num_classes))
 
     def forward(self, images):
         """``(N, C, H, W)`` images -> log-probabilities ``(N, num_classes)``."""

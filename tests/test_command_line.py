@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import types
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -71,6 +72,14 @@ def test_epochs_default_to_the_recipes(few_digits, tmp_path):
     record = tmp_path / "history.json"
     main(["train", "--source", "offline", "--recipe", "fast", "--device", "cpu", "--history", str(record)])
     assert History.load(record).recipe["epochs"] == FAST_RECIPE.epochs
+
+
+@pytest.mark.parametrize("recipe", [stncourse.TUTORIAL_RECIPE, stncourse.FAST_RECIPE, stncourse.BEST_RECIPE])
+def test_recipes_go_by_their_names(few_digits, tmp_path, recipe):
+    record = tmp_path / "history.json"
+    options = ["--source", "offline", "--device", "cpu", "--epochs", "1", "--history", str(record)]
+    main(["train", "--recipe", recipe.name, "--model", "cnn", *options])
+    assert History.load(record).recipe == asdict(recipe.but(epochs=1))
 
 
 def test_without_files_nothing_is_written(few_digits, tmp_path, monkeypatch):

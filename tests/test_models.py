@@ -1,5 +1,7 @@
 """The classifiers, and the classic tutorial's network as the oracle for the weights it left behind."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -97,6 +99,21 @@ def count(model):
 def test_parameter_counts_are_the_tutorials():
     assert count(DigitCNN()) == 21_840
     assert count(STNClassifier()) == count(TutorialNet()) == 27_360
+
+
+def test_the_width_scales_channels_and_hidden_units():
+    model = DigitCNN(28, width=1.13)
+    sizes = model.conv1.out_channels, model.conv2.out_channels, model.fc1.out_features, model.fc2.out_features
+    assert sizes == (11, 23, 56, 10)
+    assert count(model) == (25 * 11 + 11) + (25 * 11 * 23 + 23) + (16 * 23 * 56 + 56) + (56 * 10 + 10)
+    assert model(torch.randn(2, 1, 28, 28)).shape == (2, 10)
+    assert DigitCNN(width=0.01)(torch.randn(2, 1, 28, 28)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("width", [0, -1.0, math.inf, math.nan, "2", None])
+def test_a_width_that_is_none_is_refused(width):
+    with pytest.raises(ValueError, match=r"^width: expected a number > 0, got"):
+        DigitCNN(width=width)
 
 
 @pytest.mark.parametrize("model_class", [DigitCNN, STNClassifier])

@@ -9,6 +9,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from stncourse import (
     BACKGROUND,
+    BEST_RECIPE,
     FAST_RECIPE,
     TUTORIAL_RECIPE,
     DigitCNN,
@@ -16,6 +17,7 @@ from stncourse import (
     History,
     Recipe,
     STNClassifier,
+    augment,
     evaluate,
     fit,
     load_digits,
@@ -77,6 +79,12 @@ class StepWatcher(list):
         ({"weight_decay": None}, ValueError, "weight_decay"),
         ({"dropout": 1.5}, ValueError, "dropout"),
         ({"dropout": "0.5"}, ValueError, "dropout"),
+        ({"warm_up": 1}, ValueError, "warm_up"),
+        ({"warm_up": -0.1}, ValueError, "warm_up"),
+        ({"warm_up": None}, ValueError, "warm_up"),
+        ({"augment": -1.0}, ValueError, "augment"),
+        ({"augment": 10}, ValueError, "augment"),
+        ({"augment": "yes"}, ValueError, "augment"),
     ],
 )
 def test_a_recipe_refuses_wrong_values_and_names_them(changes, error, name):
@@ -229,6 +237,35 @@ def test_the_transform_is_applied_to_training_digits_before_normalisation():
         assert is_blank == training  # test digits stay as they are
 
 
+def test_the_recipe_augments_the_training_digits_before_the_transform_and_by_its_generator():
+    """One batch of all digits: what the transform gets is what augment makes of them, from the state it was given."""
+    given = []
+
+    def watch(images, generator):
+        given.append(images)
+        return images
+
+    recipe = ONE_STEP.but(epochs=2, augment=0.7)
+    model = make(DigitCNN)
+    quick_fit(model, recipe, seed=3, transform=watch, test=TEST)
+    for epoch, images in enumerate(given):
+        generator = torch.Generator().manual_seed(3 * 1_000_003 + epoch)
+        order = torch.randperm(len(TRAIN), generator=generator)
+        assert torch.equal(images, augment(TRAIN.images[order] / 255, generator, 0.7))
+    assert len(given) == 2
+    without = make(DigitCNN)
+    quick_fit(without, recipe, seed=3)
+    assert same_weights(model, without)
+    quick_fit(plain := make(DigitCNN), recipe.but(augment=0.0), seed=3)
+    assert not same_weights(plain, without)
+
+
+def test_the_best_recipe_is_the_fast_one_for_longer_and_augmented():
+    assert FAST_RECIPE.but(name="best", epochs=BEST_RECIPE.epochs, augment=BEST_RECIPE.augment) == BEST_RECIPE
+    assert BEST_RECIPE.augment > 0
+    assert BEST_RECIPE.epochs > FAST_RECIPE.epochs
+
+
 def test_probe_records_theta():
     probe, model = TEST.images[:5], make()
     history = quick_fit(model, FAST_RECIPE.but(epochs=2), probe=probe, probe_every=2)
@@ -275,16 +312,16 @@ def test_localization_factor_scales_the_steps_of_the_localization_network_alone(
             assert torch.equal(steps[0.25][name], steps[1.0][name])
 
 
-@pytest.mark.parametrize("factor", [1.0, 0.1])
-def test_onecycle_climbs_for_a_quarter_and_then_falls_to_a_thousandth(factor):
-    recipe = FAST_RECIPE.but(epochs=4, batch_size=25, localization_factor=factor, learning_rate=0.02)
+@pytest.mark.parametrize(("factor", "warm_up"), [(1.0, 0.25), (0.1, 0.25), (0.1, 0.5)])
+def test_onecycle_climbs_for_its_warm_up_and_then_falls_to_a_thousandth(factor, warm_up):
+    recipe = FAST_RECIPE.but(epochs=4, batch_size=25, localization_factor=factor, learning_rate=0.02, warm_up=warm_up)
     with StepWatcher() as watcher:
         quick_fit(make(), recipe)
     rates, localization = watcher.rates(0), watcher.rates(1)
     top = rates.index(max(rates))
     assert rates[0] == pytest.approx(0.1 * 0.02)
     assert rates[top] == pytest.approx(0.02)
-    assert top == pytest.approx(len(rates) / 4, abs=1)
+    assert top == pytest.approx(len(rates) * warm_up, abs=1)
     assert rates[: top + 1] == sorted(rates[: top + 1])
     assert rates[top:] == sorted(rates[top:], reverse=True)
     assert 0.001 * 0.02 <= rates[-1] < 0.005 * 0.02
@@ -321,7 +358,9 @@ def test_the_recipe_sets_the_dropout(dropout, expected):
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_a_loss_that_is_not_finite_stops_the_training_and_says_where(epochs):
     recipe = Recipe("wild", epochs=epochs, batch_size=16, learning_rate=1e6)
-    message = r"^the loss became (nan|inf) in epoch 1, step \d+: try a learning rate below 1000000\.0"
+    message = (
+        r"^the loss became (nan|inf) in epoch 1, batch \d+ of 20, at a learning rate of 1e\+06: .* below 1000000\.0"
+    )
     with pytest.raises(FloatingPointError, match=message):
         quick_fit(make(DigitCNN), recipe)
 
@@ -338,9 +377,11 @@ class Breaking(nn.Module):
         return self.weight.log_softmax(0).expand(len(images), 10) * (math.nan if self.left < 0 else 1)
 
 
-def test_the_message_about_nan_has_the_right_epoch_and_step():
+def test_the_message_about_nan_has_the_right_epoch_and_batch():
     recipe = TUTORIAL_RECIPE.but(batch_size=math.ceil(len(TRAIN) / 4))  # four steps an epoch
-    with pytest.raises(FloatingPointError, match=r"^the loss became nan in epoch 2, step 6: .* below 0\.01"):
+    with pytest.raises(
+        FloatingPointError, match=r"^the loss became nan in epoch 2, batch 2 of 4, at .* 0\.01: .* below 0\.01"
+    ):
         quick_fit(Breaking(good_batches=5), recipe)
 
 
