@@ -25,6 +25,7 @@ FLOORS = {
     "_check": -1,
     "_precision": -1,
     "device": 0,
+    "distributed": 1,
     "convolution": 0,
     "data": 0,
     "images": 1,
