@@ -17,6 +17,7 @@ _MODULE_OF = {
         "denormalize load_digits normalize",
         "distortions": "KINDS Distorted distort",
         "grids": "AffineGrid AttentionGrid ProjectiveGrid SimilarityGrid affine_grid affine_theta projective_grid",
+        "images": "ImageSet from_dataset load_fashion_mnist load_images",
         "localization": "LocalizationNetwork",
         "models": "DigitCNN STNClassifier load_pretrained load_weights save_weights",
         "sampling": "Sampler bilinear_sample",

@@ -9,7 +9,11 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m stncourse", description="Spatial transformers from a shell.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
-    train = commands.add_parser("train", help="train the tutorial's network on MNIST", description=_train.__doc__)
+    train = commands.add_parser(
+        "train",
+        help="train the tutorial's network on MNIST",
+        description=_train.__doc__ + " In several processes: torchrun --nproc-per-node=N -m stncourse train …",
+    )
     train.add_argument("--recipe", choices=("tutorial", "fast", "best"), default="tutorial")
     train.add_argument("--epochs", type=_positive, help="default: the recipe's")
     train.add_argument("--model", choices=("stn", "cnn"), default="stn", help="with or without a transformer")
@@ -23,7 +27,7 @@ def main(arguments=None):
         "--checkpoint", type=_writable, metavar="FILE.safetensors", help="save the run after every epoch"
     )
     train.add_argument("--resume", action="store_true", help="go on with the run in --checkpoint, if there is one")
-    train.set_defaults(run=_train)
+    train.set_defaults(run=_train_together)
 
     page = commands.add_parser("playground", help="write the θ playground as one HTML page", description=_page.__doc__)
     page.add_argument("file", type=_writable, metavar="FILE.html")
@@ -70,7 +74,19 @@ def _writable(text):
     return path
 
 
-def _train(options):
+def _train_together(options):
+    """Started by torchrun, train together with the other processes: the same losses, sooner."""
+    from stncourse.distributed import ProcessLost, processes
+
+    with processes(options.device) as (group, options.device):
+        try:
+            return _train(options, group.rank == 0)
+        except ProcessLost as lost:
+            print(f"process {group.rank} of {group.size}: {lost}", file=sys.stderr, flush=True)
+            return 1
+
+
+def _train(options, first):
     """Train on MNIST and print loss and accuracy per epoch."""
     import torch
 
@@ -100,7 +116,8 @@ def _train(options):
     torch.manual_seed(options.seed)
     size = tuple(test.images.shape[-2:])
     model = stncourse.STNClassifier(size) if options.model == "stn" else stncourse.DigitCNN(size)
-    print(f"{train} · {options.model} · distortion {options.distortion} · recipe {recipe.name}")
+    if first:
+        print(f"{train} · {options.model} · distortion {options.distortion} · recipe {recipe.name}")
     saving = {"checkpoint": options.checkpoint, "resume": options.resume}
     try:
         history = fit(model, train, test, recipe, options.device, seed=options.seed, transform=transform, **saving)
@@ -110,6 +127,8 @@ def _train(options):
     except (ValueError, FloatingPointError) as error:  # a checkpoint of another run, or a loss that is NaN
         print(error, file=sys.stderr)
         return 1
+    if not first:  # all have the same model and history; one writes
+        return 0
     history.info |= {"model": options.model, "distortion": options.distortion}
     if options.history:
         history.save(options.history)

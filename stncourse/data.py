@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.request
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -87,7 +87,16 @@ class Digits:
 
     def subset(self, index):
         """The digits that ``index`` selects: a slice, a boolean mask or a tensor of positions."""
-        return Digits(self.images[index], self.labels[index], self.source)
+        return replace(self, images=self.images[index], labels=self.labels[index])
+
+    @property
+    def scale(self):
+        """By what :meth:`normalize` scales; test images need their training images' numbers."""
+        return (MNIST_MEAN,), (MNIST_STD,)
+
+    def normalize(self, images):
+        """Raw images like these -> what a model gets; here :func:`normalize`."""
+        return normalize(images)
 
     def split(self, held_out, seed=0):
         """Cut at random into two: the larger part to learn from, ``held_out`` digits to check on.
@@ -189,6 +198,7 @@ class Batches:
         self.epoch = 0  #: which epoch comes next
         self.generator = None  #: the epoch's own: of the order, then of ``transform``
         self._skip = (0, None)
+        self.normalize = digits.normalize
         device = resolve_device(device)
         self.images, self.labels = digits.images.to(device), digits.labels.to(device)
 
@@ -210,7 +220,7 @@ class Batches:
             images = self.images[index]
             if self.transform is not None:
                 images = self.transform(images / 255, self.generator)
-            yield normalize(images), self.labels[index]
+            yield self.normalize(images), self.labels[index]
 
     def skip_to(self, epoch, batch, state):
         """Make the next pass the rest of an epoch, as if its first batches had been drawn.
@@ -345,11 +355,18 @@ def _is_intact(folder, files):
         return False
 
 
-def _mnist_class(mirrors):
-    """torchvision's MNIST with these mirrors. torchvision names the folder after the class."""
-    from torchvision.datasets import MNIST
+#: What torchvision's download and unpacking fail with.
+DOWNLOAD_ERRORS = (OSError, http.client.HTTPException, RuntimeError, EOFError, ValueError, zlib.error)
 
-    return type("MNIST", (MNIST,), {"mirrors": list(mirrors)})
+
+def torchvision_download(dataset, mirror, root):
+    """Download by one of torchvision's classes like MNIST, from one mirror, into ``root``. Returns the raw folder."""
+    # torchvision names the folder after the class.
+    one_mirror = type(dataset.__name__, (dataset,), {"mirrors": [mirror]})
+    with _socket_timeout(2 * _PATIENCE):
+        if mirror.startswith("file:"):
+            _copy_archives(dataset, mirror, root)
+        return Path(one_mirror(root, download=True).raw_folder)
 
 
 def _download(root, folder):
@@ -357,6 +374,8 @@ def _download(root, folder):
 
     So a cut connection, a full disk or a second kernel at work can never leave half a file where a whole one belongs.
     """
+    from torchvision.datasets import MNIST
+
     if os.environ.get("STNCOURSE_OFFLINE", "0") not in ("", "0"):
         raise MNISTUnavailable("STNCOURSE_OFFLINE is set, and MNIST is not in the cache")
     all_files = _FILES["train"] | _FILES["test"]
@@ -364,16 +383,14 @@ def _download(root, folder):
     for mirror in _answering_mirrors(failures):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as scratch, _socket_timeout(2 * _PATIENCE):
-                if mirror.startswith("file:"):
-                    _copy_archives(mirror, scratch)
-                dataset = _mnist_class([mirror])(scratch, download=True)
-                if not _is_intact(Path(dataset.raw_folder), all_files):
+            with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as scratch:
+                raw = torchvision_download(MNIST, mirror, scratch)
+                if not _is_intact(raw, all_files):
                     raise OSError("the files do not have the known MD5")
                 for name in all_files:
-                    os.replace(Path(dataset.raw_folder) / name, folder / name)
+                    os.replace(raw / name, folder / name)
             return
-        except (OSError, http.client.HTTPException, RuntimeError, EOFError, ValueError, zlib.error) as error:
+        except DOWNLOAD_ERRORS as error:
             failures.append(f"{mirror}: {_one_line(error)}")
     raise MNISTUnavailable(
         f"MNIST could not be downloaded to {root} ({'; '.join(failures)}). "
@@ -381,17 +398,16 @@ def _download(root, folder):
     )
 
 
-def _copy_archives(mirror, root):
+def _copy_archives(dataset, mirror, root):
     """Put a ``file://`` mirror's archives where torchvision looks before it downloads; it checks and unpacks them.
 
     torchvision's own downloader fails on ``file://``: it asks the answer for a length that only http answers have.
     """
-    from torchvision.datasets import MNIST
     from torchvision.datasets.utils import check_integrity
 
-    folder = Path(root) / "MNIST" / "raw"
+    folder = Path(root) / dataset.__name__ / "raw"
     folder.mkdir(parents=True)
-    for name, md5 in MNIST.resources:
+    for name, md5 in dataset.resources:
         with urllib.request.urlopen(mirror + name) as source, (folder / name).open("wb") as target:
             shutil.copyfileobj(source, target)
         if not check_integrity(folder / name, md5):
@@ -407,14 +423,17 @@ def _one_line(error):
 def _answering_mirrors(failures):
     """Yield the mirrors that answer, STNCOURSE_MNIST_MIRROR first. Those that do not are added to ``failures``."""
     if mirror := os.environ.get("STNCOURSE_MNIST_MIRROR"):
-        yield from _answering([mirror.rstrip("/") + "/"], failures)
+        yield from answering([mirror.rstrip("/") + "/"], failures)
     from torchvision.datasets import MNIST
 
-    yield from _answering(MNIST.mirrors, failures)
+    yield from answering(MNIST.mirrors, failures)
 
 
-def _answering(mirrors, failures):
-    """Ask all at once and wait 5 s in all. In threads, since a name look-up that hangs knows no timeout."""
+def answering(mirrors, failures):
+    """Those of the mirrors that answer, all asked at once; 5 s in all.
+
+    In threads, since a name look-up that hangs knows no timeout.
+    """
     answers = queue.SimpleQueue()
 
     def ask(mirror):

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from stncourse import _check
+from stncourse._precision import at_least_float32, without_autocast
 
 
 def pixel_centers(count, align_corners=False, *, dtype=torch.float32, device=None):
@@ -68,7 +69,7 @@ def affine_grid(theta, size, align_corners=False):
         )
     height, width = _check.image_size("size", tuple(size[-2:]))
     # (2N, 3) @ (3, HW): one product for the whole batch. A batched product of N small matrices is ~15 times slower.
-    grid = _at_least_float32(theta).reshape(-1, 3) @ _base_grid(height, width, align_corners, theta)
+    grid = _on_base_grid(theta, height, width, align_corners)
     return grid.reshape(-1, 2, height, width).permute(0, 2, 3, 1)
 
 
@@ -180,9 +181,7 @@ def projective_grid(theta, size, align_corners=False):
     """
     _check.tensor("theta", theta, "N 3 3")
     height, width = _check.image_size("size", size)
-    places = (_at_least_float32(theta).reshape(-1, 3) @ _base_grid(height, width, align_corners, theta)).reshape(
-        -1, 3, height, width
-    )
+    places = _on_base_grid(theta, height, width, align_corners).reshape(-1, 3, height, width)
     w = places[:, 2:]
     # Not ~(w > …): a w that is NaN has to stay one.
     beyond = w <= _HORIZON
@@ -197,16 +196,17 @@ _HORIZON = 1e-3
 
 def _base_grid(height, width, align_corners, like):
     """The pixel centres of an output as columns (x, y, 1): ``(3, H·W)``."""
-    dtype = _at_least_float32(like).dtype
+    dtype = at_least_float32(like).dtype
     xs = pixel_centers(width, align_corners, dtype=dtype, device=like.device)
     ys = xs if height == width else pixel_centers(height, align_corners, dtype=dtype, device=like.device)
     x, y = xs.expand(height, width), ys[:, None].expand(height, width)
     return torch.stack([x, y, torch.ones_like(x)]).reshape(3, height * width)
 
 
-def _at_least_float32(tensor):
-    """Coordinates in half precision are off by pixels' parts (bfloat16: 0.17 px at 60 px)."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+def _on_base_grid(theta, height, width, align_corners):
+    """All rows of all matrices θ applied to all pixel centres: ``(rows, H·W)``, float32 at least."""
+    with without_autocast(theta):
+        return at_least_float32(theta).reshape(-1, 3) @ _base_grid(height, width, align_corners, theta)
 
 
 class _MatrixGrid(nn.Module):
@@ -236,14 +236,28 @@ class _MatrixGrid(nn.Module):
         Raises:
             ValueError: one of the transforms has no inverse: it squeezes the image to a line or a point.
         """
-        matrix = self.theta(parameters).double()
-        if matrix.shape[1] == 2:
-            last = torch.tensor([[[0.0, 0.0, 1.0]]], dtype=matrix.dtype, device=matrix.device)
-            matrix = torch.cat([matrix, last.expand(len(matrix), -1, -1)], 1)
-        inverse, failed = torch.linalg.inv_ex(matrix)
+        inverse, failed = torch.linalg.inv_ex(self._square(parameters).double())
         if failed.any():
             raise ValueError("parameters: expected transforms that can be inverted, got a singular one")
         return self.parameters_of(inverse).to(parameters.dtype)
+
+    def compose(self, first, second):
+        """Parameters of the transform that looks through ``second`` at what ``first`` made of an image.
+
+        Both are ``(N, num_parameters)``; so is the result, float32 at least. As matrices θ = θ_first θ_second: the
+        output asks ``second`` where to look, and that place asks ``first``.
+        """
+        first, second = at_least_float32(first), at_least_float32(second)
+        with without_autocast(first):
+            return self.parameters_of(self._square(first) @ self._square(second))
+
+    def _square(self, parameters):
+        """θ as ``(N, 3, 3)``."""
+        matrix = self.theta(parameters)
+        if matrix.shape[1] == 3:
+            return matrix
+        last = torch.tensor([[[0.0, 0.0, 1.0]]], dtype=matrix.dtype, device=matrix.device)
+        return torch.cat([matrix, last.expand(matrix.shape[0], -1, -1)], 1)
 
     def forward(self, parameters, size):
         """``(N, num_parameters)`` and an output size ``(H_out, W_out)`` -> grid ``(N, H_out, W_out, 2)``."""

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stncourse import _check
+from stncourse._precision import HALF, without_autocast
 from stncourse.convolution import FirstConv2d
 
 # Below this a 7×7 convolution, a pooling, a 5×5 convolution and a pooling leave no pixel.
@@ -26,7 +27,8 @@ class LocalizationNetwork(nn.Module):
         identity: ``(num_parameters,)``, the parameters to start from. Default: the affine identity, for 6 parameters.
 
     Convention:
-        images ``(N, C, H, W)`` -> parameters ``(N, num_parameters)``; for affine the rows of θ, output → input.
+        images ``(N, C, H, W)`` -> parameters ``(N, num_parameters)``; for affine the rows of θ, output → input. Float32
+        at least: in half precision, and under autocast, the last layer computes in float32.
 
     Raises:
         TypeError, ValueError: an argument is not of the kind or size above; in ``forward``, images of another size.
@@ -74,7 +76,15 @@ class LocalizationNetwork(nn.Module):
         """``(N, C, H, W)`` images -> ``(N, num_parameters)``."""
         check_image_shape(images, self.in_channels, self.image_size)
         features = self.localization(pad_to(images, _MINIMUM_SIZE))
-        return self.fc_loc(features.flatten(1))
+        features = features.flatten(1)
+        if features.dtype not in HALF:
+            return self.fc_loc(features)
+        # A θ rounded to bfloat16 is off by parts of a pixel, whatever the grid is computed in.
+        *layers, last = self.fc_loc
+        for layer in layers:
+            features = layer(features)
+        with without_autocast(features):
+            return F.linear(features.float(), last.weight.float(), last.bias.float())
 
 
 def check_image_shape(images, channels, size):

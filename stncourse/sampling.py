@@ -7,9 +7,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from stncourse import _check
+from stncourse._precision import HALF, at_least_float32, without_autocast
 
 MODES = ("bilinear", "nearest", "bicubic")
 PADDING_MODES = ("zeros", "border", "reflection")
+_UNSHRUNK = 1.001  # points this many pixels apart count as one pixel apart: rounding is no shrinking
 _FAR = 10_000.0  # in images: further out than any θ that means something, and still a float16
 
 
@@ -95,9 +97,20 @@ class Sampler(nn.Module):
             value of *background after normalisation* (``stncourse.BACKGROUND`` for MNIST). The 0 of ``grid_sample`` is
             a mid-grey there, and paints a bright frame.
         align_corners: the value given to the grid generator.
+        antialias: where the grid shrinks the image, average over what lies between its points; see below.
 
     Convention:
-        images ``(N, C, H, W)``, grid ``(N, H_out, W_out, 2)`` with (x, y) in [-1, 1], output ``(N, C, H_out, W_out)``.
+        images ``(N, C, H, W)``, grid ``(N, H_out, W_out, 2)`` with (x, y) in [-1, 1], output ``(N, C, H_out, W_out)``
+        of the images' dtype. It computes in float32 at least: for images in half precision the grid may, and should,
+        be float32.
+
+    Anti-aliasing:
+        Where neighbouring grid points lie wide apart, an output pixel becomes the mean over a box around its point, of
+        w_x × w_y input pixels, w_x = max(1, √((∂x/∂column)² + (∂x/∂row)²) / 1.001) and w_y likewise, by the differences
+        to the next grid point (a lone row or column has none: 0). Out of a summed-area table (Crow 1984), so that a
+        large box costs what a small one does. Outside the image the box sees background; with ``"border"`` and
+        ``"reflection"`` only its part inside counts. A box of 1 × 1 *is* bilinear sampling; where both are 1, the
+        output is bit for bit that of ``antialias=False``. Differentiable by images and grid.
 
     Raises:
         TypeError, ValueError: an argument is not of the kind or shape above.
@@ -107,12 +120,13 @@ class Sampler(nn.Module):
     tensor([[[[-0.5000]]]])
     """
 
-    def __init__(self, mode="bilinear", padding_mode="zeros", padding_value=0.0, align_corners=False):
+    def __init__(self, mode="bilinear", padding_mode="zeros", padding_value=0.0, align_corners=False, antialias=False):
         super().__init__()
         self.mode = _check.choice("mode", mode, MODES)
         self.padding_mode = _check.choice("padding_mode", padding_mode, PADDING_MODES)
         self.padding_value = padding_value
         self.align_corners = align_corners
+        self.antialias = antialias
 
     @property
     def padding_value(self):
@@ -130,18 +144,25 @@ class Sampler(nn.Module):
 
     def forward(self, images, grid):
         """Read ``images`` at ``grid``."""
-        _check_images_and_grid(images, grid)
-        if self.padding_mode != "zeros" or not self._pads_with_something():
-            return self._sample(images, grid)
-        # grid_sample pads with 0. Move the padding value to 0, sample, move it back.
-        value = self._value_like(images)
-        return self._sample(images - value, grid) + value
+        _check_images_and_grid(images, grid, wide=True)
+        dtype = images.dtype
+        images, grid = at_least_float32(images), at_least_float32(grid)
+        with without_autocast(images):
+            return self._pad_and_sample(images, grid).to(dtype)
 
     def extra_repr(self):
         return (
             f"mode={self.mode!r}, padding_mode={self.padding_mode!r}, padding_value={self.padding_value}, "
-            f"align_corners={self.align_corners}"
+            f"align_corners={self.align_corners}" + (", antialias=True" if self.antialias else "")
         )
+
+    def _pad_and_sample(self, images, grid):
+        sample = self._sample_smoothly if self.antialias else self._sample
+        if self.padding_mode != "zeros" or not self._pads_with_something():
+            return sample(images, grid)
+        # grid_sample pads with 0. Move the padding value to 0, sample, move it back.
+        value = self._value_like(images)
+        return sample(images - value, grid) + value
 
     def _sample(self, images, grid):
         if self.padding_mode == "zeros":
@@ -152,6 +173,15 @@ class Sampler(nn.Module):
         grid = grid.nan_to_num(nan=0.0).clamp(-_FAR, _FAR)
         images = F.grid_sample(images, grid, self.mode, self.padding_mode, self.align_corners)
         return images.masked_fill(broken, math.nan)
+
+    def _sample_smoothly(self, images, grid):
+        points = _edge_ruler(grid, images.shape[-2:], self.align_corners)
+        boxes = _box_sizes(points)
+        shrinks = (boxes > 1).any(-1)[:, None]
+        means = _box_means(images, points, boxes, self.padding_mode)
+        if self.padding_mode != "zeros":
+            means = means.masked_fill(grid.isnan().any(-1)[:, None], math.nan)
+        return torch.where(shrinks, means, self._sample(images, grid))
 
     def _pads_with_something(self):
         return any(self.padding_value) if isinstance(self.padding_value, tuple) else self.padding_value != 0
@@ -166,13 +196,56 @@ class Sampler(nn.Module):
         return images.new_tensor(self.padding_value)[:, None, None]
 
 
-def _check_images_and_grid(images, grid):
+def _edge_ruler(grid, size, align_corners):
+    """Normalised coordinates -> pixels from the image's left and upper edge. NaN is far away."""
+    height, width = size
+    grid = (grid.nan_to_num(nan=_FAR).clamp(-_FAR, _FAR) + 1) / 2
+    if align_corners:
+        return grid * grid.new_tensor([width - 1, height - 1]) + 0.5
+    return grid * grid.new_tensor([width, height])
+
+
+def _box_sizes(points):
+    """How many input pixels, along x and y, belong to each of the ``(N, H, W, 2)`` points; at least 1."""
+    squared = torch.zeros_like(points)
+    for axis in (1, 2):
+        if (count := points.shape[axis]) > 1:
+            steps = points.diff(dim=axis).square()
+            squared = squared + torch.cat([steps, steps.narrow(axis, count - 2, 1)], axis)
+    return (squared / _UNSHRUNK**2).clamp(min=1).sqrt()
+
+
+def _box_means(images, points, boxes, padding_mode):
+    """The mean of the images over boxes around points, both in pixels: ``(N, C, H, W)``."""
+    height, width = images.shape[-2:]
+    # A sum over thousands of pixels, minus another one: float32 would leave noise. mps knows nothing wider.
+    dtype, wide = images.dtype, torch.float32 if images.device.type == "mps" else torch.float64
+    images, points, boxes = images.to(wide), points.to(wide), boxes.to(wide)
+    size = points.new_tensor([width, height])
+    if padding_mode == "reflection":
+        x, y = points.unbind(-1)
+        points = torch.stack([_reflect(x, 0.0, float(width)), _reflect(y, 0.0, float(height))], -1)
+    low, high = points - boxes / 2, points + boxes / 2
+    if padding_mode != "zeros":
+        zero = torch.zeros_like(size)
+        low, high = low.clamp(zero, size - 1), high.clamp(zero + 1, size)
+    # sums[i, j]: all pixels above row i and left of column j.
+    sums = F.pad(images, (1, 0, 1, 0)).cumsum(-1).cumsum(-2)
+    corners = [low, torch.stack([high[..., 0], low[..., 1]], -1), torch.stack([low[..., 0], high[..., 1]], -1), high]
+    # Beyond the edge there is nothing to add: the table stays at its last value.
+    corners = [2 * corner.clamp(torch.zeros_like(size), size) / size - 1 for corner in corners]
+    a, b, c, d = F.grid_sample(sums, torch.cat(corners, 1), align_corners=True).chunk(4, dim=2)
+    return ((a - b - c + d) / (high - low).prod(-1)[:, None]).to(dtype)
+
+
+def _check_images_and_grid(images, grid, wide=False):
+    """``wide``: a float32 grid for images in half precision is fine."""
     _check.tensor("images", images, "N C H W")
     _check.tensor("grid", grid, "N H_out W_out 2")
-    if len(images) != len(grid):
-        raise ValueError(f"grid: expected one grid per image, {len(images)} in all, got {len(grid)}")
-    if images.dtype != grid.dtype or images.device != grid.device:
+    if images.shape[0] != grid.shape[0]:
+        raise ValueError(f"grid: expected one grid per image, {images.shape[0]} in all, got {grid.shape[0]}")
+    dtype = torch.float32 if wide and images.dtype in HALF else images.dtype
+    if grid.dtype not in (images.dtype, dtype) or images.device != grid.device:
         raise ValueError(
-            f"grid: expected the dtype and device of images ({images.dtype} on {images.device}), "
-            f"got {grid.dtype} on {grid.device}"
+            f"grid: expected {dtype} on {images.device} for images of {images.dtype}, got {grid.dtype} on {grid.device}"
         )

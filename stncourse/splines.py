@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from stncourse import _check
+from stncourse._precision import at_least_float32, without_autocast
 from stncourse.grids import pixel_centers
 
 
@@ -40,15 +41,22 @@ def spline_weights(points, control):
     """
     _check.tensor("points", points, "P 2")
     _check.tensor("control", control, "K 2")
-    points, control = points.double(), control.double()
+    return _rows(points.double(), control.double()) @ _solution(control.double())
+
+
+def _solution(control):
+    """The half of :func:`spline_weights` that does not depend on the points: ``(K + 3, K)``."""
     affine = torch.cat([torch.ones_like(control[:, :1]), control], 1)
     if torch.linalg.matrix_rank(affine) < 3 or torch.pdist(control).min() == 0:
         raise ValueError("control: expected three points or more, not on one line, no two at one place")
     # Bookstein's system L; its inverse, applied to the points' own rows, gives all weights at once.
     top = torch.cat([_bending(control, control), affine], 1)
     system = torch.cat([top, torch.cat([affine.T, affine.new_zeros(3, 3)], 1)])
-    rows = torch.cat([_bending(points, control), torch.ones_like(points[:, :1]), points], 1)
-    return torch.linalg.solve(system, rows, left=False)[:, : len(control)]
+    return torch.linalg.inv(system)[:, : len(control)]
+
+
+def _rows(points, control):
+    return torch.cat([_bending(points, control), torch.ones_like(points[:, :1]), points], 1)
 
 
 def _bending(a, b):
@@ -94,6 +102,7 @@ class ThinPlateSplineGrid(nn.Module):
         self.bound = bound
         self.num_parameters = 2 * self.control[0] * self.control[1]
         self.register_buffer("lattice", lattice(*self.control), persistent=False)
+        self.solution = _solution(lattice(*self.control).double())  # no buffer: .half() must not touch it
 
     def identity(self):
         """The parameters, shape ``(num_parameters,)``, that leave an image as it is: every point looks at itself."""
@@ -106,8 +115,7 @@ class ThinPlateSplineGrid(nn.Module):
     def control_points(self, parameters):
         """Where the control points look: ``(N, num_parameters)`` -> ``(N, rows · columns, 2)``, within the bound."""
         _check.tensor("parameters", parameters, f"N {self.num_parameters}")
-        if parameters.dtype in (torch.float16, torch.bfloat16):  # too coarse for coordinates
-            parameters = parameters.float()
+        parameters = at_least_float32(parameters)
         still = self.lattice.to(parameters)
         moves = parameters.reshape(-1, *still.shape) - still
         if self.bound is not None:
@@ -119,22 +127,30 @@ class ThinPlateSplineGrid(nn.Module):
 
     def forward(self, parameters, size):
         """``(N, num_parameters)`` and an output size ``(H_out, W_out)`` -> grid ``(N, H_out, W_out, 2)``."""
-        height, width = _check.image_size("size", size)
+        size = _check.image_size("size", size)
         points = self.control_points(parameters)
-        base, weights = _base_and_weights(
-            self.control, (height, width), self.align_corners, points.dtype, points.device
-        )
+        like = (size, self.align_corners, points.dtype, points.device)
+        if torch.compiler.is_compiling():  # what a compiler passes through is not to be remembered
+            base, weights = _base_and_weights(self.control, self.solution, *like)
+        else:
+            base, weights = _remembered(self.control, *like)
         # From the identity on, so that it is exact.
-        grid = base + weights @ (points - self.lattice.to(points))
-        return grid.reshape(-1, height, width, 2)
+        with without_autocast(points):
+            grid = base + weights @ (points - self.lattice.to(points))
+        return grid.reshape(-1, *size, 2)
 
 
 @functools.lru_cache(maxsize=32)
-def _base_and_weights(control, size, align_corners, dtype, device):
+def _remembered(control, *like):
+    with torch.inference_mode(False):  # or a training after it could not use them
+        return _base_and_weights(control, _solution(lattice(*control).double()), *like)
+
+
+def _base_and_weights(control, solution, size, align_corners, dtype, device):
     """Pixel centres ``(H·W, 2)`` and their spline weights ``(H·W, K)``: all that does not depend on the parameters."""
     x, y = (pixel_centers(count, align_corners, dtype=torch.float64) for count in (size[1], size[0]))
     base = torch.stack([x.repeat(size[0]), y.repeat_interleave(size[1])], -1)
-    weights = spline_weights(base, lattice(*control))
+    weights = _rows(base, lattice(*control).double()) @ solution
     exact = [pixel_centers(count, align_corners, dtype=dtype, device=device) for count in (size[1], size[0])]
     base = torch.stack([exact[0].repeat(size[0]), exact[1].repeat_interleave(size[1])], -1)
     return base, weights.to(dtype=dtype, device=device)

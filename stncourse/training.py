@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stncourse import _check
+from stncourse import _check, distributed
 from stncourse.augmentation import MAXIMUM_STRENGTH, augment
 from stncourse.checkpoints import CheckpointError, check_writable, pack, read_tensors, save_tensors, unpack
-from stncourse.data import Batches, Digits, normalize
+from stncourse.data import Batches, Digits
 from stncourse.device import resolve_device
 
 OPTIMIZERS = ("sgd", "adamw")
@@ -252,6 +252,10 @@ def fit(
     for name, value in ({"train": train} | ({"test": test} if test is not None else {})).items():
         if not isinstance(value, Digits) or not len(value):
             raise TypeError(f"{name}: expected Digits, at least one, got {_check.describe(value)}")
+    if test is not None and test.scale != train.scale:
+        raise ValueError(
+            f"test: expected images normalised like those of train, got {test!r}; load it with like= the training set"
+        )
     if not isinstance(recipe, Recipe):
         raise TypeError(f"recipe: expected a Recipe, got {_check.describe(recipe)}")
     _check.positive_int("probe_every", probe_every)
@@ -259,11 +263,11 @@ def fit(
         _check.tensor("probe", probe, "P C H W", floating=False)
         if not hasattr(model, "stn"):
             raise ValueError("probe: expected a model with an `stn`, whose θ can be recorded, got a model without")
-    exists = _check_checkpoint(checkpoint, resume)
+    exists = distributed.current().first(lambda: _check_checkpoint(checkpoint, resume))
     run = _Run(model, train, test, recipe, resolve_device(device), seed, transform, probe, probe_every)
     if exists:
         run.restore(checkpoint)
-        if verbose:
+        if verbose and run.group.rank == 0:
             print(f"going on after {run.position()}")
     return run.to_the_end(checkpoint, verbose)
 
@@ -289,6 +293,7 @@ class _Run:
 
     def __init__(self, model, train, test, recipe, device, seed, transform, probe, probe_every):
         self.model, self.train, self.test, self.recipe, self.device = model, train, test, recipe, device
+        self.group = distributed.current()  # the other processes of this training, if there are any
         model.to(device)
         if recipe.dropout is not None:
             for module in model.modules():
@@ -301,7 +306,9 @@ class _Run:
         self.seed, self.transform, self.probe, self.probe_every = seed, transform, probe, probe_every
         #: Where it is: epochs done, and of the one under way: batches done, sum of the losses, seconds.
         self.now = {"epoch": 0, "batch": 0, "loss": 0.0, "seconds": 0.0, "cpu_seconds": 0.0}
-        torch.manual_seed(seed)  # dropout
+        torch.manual_seed(seed + self.group.rank)  # dropout
+        if self.group.size > 1:
+            self.group.start_alike(model, self.description)
 
     @property
     def step(self):
@@ -312,19 +319,22 @@ class _Run:
 
     def to_the_end(self, checkpoint, verbose):
         self.scheduler = _scheduler(self.optimizer, self.recipe, len(self.batches), self.step)
-        record = _theta_recorder(self.model, self.probe, self.device, self.history)
+        record = _theta_recorder(self.model, self.probe, self.train, self.device, self.history)
         if self.step == 0:
             record(0)
         try:
             with _Interruption() as interruption:
                 while self.now["epoch"] < self.recipe.epochs:
-                    self._epoch(record, interruption, verbose)
-                    if not interruption.asked:
+                    stop = self._epoch(record, interruption, verbose)
+                    if not stop:
                         self._measure(verbose)
-                    if checkpoint is not None:
-                        self._save(checkpoint, interruption.asked)
-                    if interruption.asked:
+                        stop = self.group.any(interruption.asked)
+                    if checkpoint is not None and self.group.rank == 0:
+                        self._save(checkpoint, stop)
+                    if stop:
                         raise KeyboardInterrupt(self._interrupted(checkpoint))
+        except distributed.ProcessLost as error:
+            raise self._lost(error, checkpoint) from error
         except (KeyboardInterrupt, FloatingPointError) as error:
             error.history = self.history
             raise
@@ -333,28 +343,29 @@ class _Run:
         return self.history
 
     def _epoch(self, record, interruption, verbose):
-        """One epoch, or what is left of it, or until interrupted."""
+        """One epoch, or what is left of it, or until interrupted: then True."""
         now, steps = self.now, self.recipe.epochs * len(self.batches)
         before, clock, cpu_clock = dict(now), time.perf_counter(), time.process_time()
         self.model.train()
         name = f"epoch {now['epoch'] + 1}/{self.recipe.epochs}"
-        for images, labels in _progress(self.batches, name, now["batch"], verbose):
+        for images, labels in _progress(self.batches, name, now["batch"], verbose and self.group.rank == 0):
             self._step(images, labels)
             now["batch"] += 1
             now["seconds"] = before["seconds"] + time.perf_counter() - clock
             now["cpu_seconds"] = before["cpu_seconds"] + time.process_time() - cpu_clock
             if self.step % self.probe_every == 0 or self.step == steps:
                 record(self.step)
-            if interruption.asked:
-                break
+            if self.group.any(interruption.asked):
+                return True
+        return False
 
     def _step(self, images, labels):
         self.optimizer.zero_grad()
-        loss = F.nll_loss(self.model(images), labels)
-        value = loss.item()
+        loss = self.group.loss(self.model, images, labels)
+        (value,) = self.group.sum(loss.detach())
         if not math.isfinite(value):
             raise FloatingPointError(self._exploded(value))
-        loss.backward()
+        self.group.backward(loss, self.model)
         self.optimizer.step()
         self.scheduler.step()
         self.now["loss"] += value * len(labels)
@@ -373,12 +384,31 @@ class _Run:
         now = self.now
         row = {"epoch": now["epoch"] + 1, "train_loss": now["loss"] / len(self.train)}
         row |= {"seconds": now["seconds"], "cpu_seconds": now["cpu_seconds"]}
-        metrics = Metrics(None, None) if self.test is None else evaluate(self.model, self.test, self.device)
+        metrics = Metrics(None, None) if self.test is None else self._metrics()
         row |= {"test_loss": metrics.loss, "test_accuracy": metrics.accuracy}
         self.history.epochs.append(row)
         self.now = {"epoch": row["epoch"], "batch": 0, "loss": 0.0, "seconds": 0.0, "cpu_seconds": 0.0}
-        if verbose:
+        if verbose and self.group.rank == 0:
             print(_line(row, self.recipe.epochs))
+
+    def _metrics(self):
+        """On the test digits, a share in each process."""
+        share = self.test.subset(self.group.share(len(self.test)))
+        mine = evaluate(self.model, share, self.device) if len(share) else Metrics(0.0, 0.0)
+        if self.group.size == 1:
+            return mine
+        sums = self.group.sum(mine.loss * len(share), mine.accuracy * len(share))
+        return Metrics(*(value / len(self.test) for value in sums))
+
+    def _lost(self, error, checkpoint):
+        """The error with what to do now."""
+        where = f"{error}, after {self.position()}"
+        if checkpoint is None:
+            return distributed.ProcessLost(where + "; with a checkpoint it could go on from the last epoch")
+        return distributed.ProcessLost(
+            f"{where}; {checkpoint}, if there is one, holds the last whole epoch: go on with resume=True (--resume), "
+            "in as many processes as you like"
+        )
 
     def _interrupted(self, checkpoint):
         where = f"interrupted after {self.position()}; the model has the weights of that moment"
@@ -421,7 +451,7 @@ class _Run:
 
     def restore(self, path):
         """Take over the run in a file. If it is not this one, an error says so, and nothing is changed."""
-        tensors, info = read_tensors(path)
+        tensors, info = self.group.first(lambda: read_tensors(path))
         now, history = _checked_run(path, info, self.recipe, len(self.batches))
         _check_same(path, info["run"], self.description)
         generators = self._generators()
@@ -432,7 +462,9 @@ class _Run:
             tensors.pop("random.cuda")
         states = unpack(path, tensors, self.model, self.optimizer, generators)
         torch.set_rng_state(states["torch"])
-        if "cuda" in states:
+        if self.group.rank > 0:  # dropout masks of its own, and others than before
+            torch.manual_seed(self.seed + 1000 * now["epoch"] + self.group.rank)
+        elif "cuda" in states:
             torch.cuda.set_rng_state(states["cuda"], self.device)
         self.now, self.history = now, history
         self.batches.skip_to(now["epoch"], now["batch"], states["batches"] if now["batch"] else None)
@@ -552,10 +584,10 @@ def _cosine(start, end, fraction):
     return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2
 
 
-def _theta_recorder(model, probe, device, history):
+def _theta_recorder(model, probe, train, device, history):
     if probe is None:
         return lambda step: None
-    images = normalize(probe).to(device)
+    images = train.normalize(probe).to(device)
 
     def record(step):
         was_training = model.training

@@ -23,9 +23,12 @@ MODULES = sorted(path.stem for path in ROOT.glob("*.py") if path.stem != "__init
 # A module imports only from lower floors. A module of a name that is not here is refused: give it a floor.
 FLOORS = {
     "_check": -1,
+    "_precision": -1,
     "device": 0,
+    "distributed": 1,
     "convolution": 0,
     "data": 0,
+    "images": 1,
     "localization": 1,
     "grids": 1,
     "splines": 1,

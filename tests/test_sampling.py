@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stncourse import Sampler, affine_grid, bilinear_sample
+from stncourse import Sampler, affine_grid, affine_theta, bilinear_sample
 from stncourse.sampling import PADDING_MODES
 
 SIZES = [(1, 1), (1, 5), (4, 1), (5, 4), (8, 8)]
@@ -301,3 +301,145 @@ def test_sampler_errors_name_the_argument(arguments, error, name):
 def test_sampler_refuses_padding_values_for_another_number_of_channels():
     with pytest.raises(ValueError, match=r"^padding_value: expected one number per channel, 1 in all"):
         Sampler(padding_value=(1.0, 2.0, 3.0))(torch.zeros(1, 1, 4, 4), torch.zeros(1, 2, 2, 2))
+
+
+# Anti-aliasing
+
+
+def box_mean_by_loops(image, x, y, width, height, padding_mode):
+    """Mean over a box with its centre at (x, y), in pixels from the corner of one (H, W) image, pixel by pixel."""
+    rows, columns = image.shape
+    if padding_mode == "reflection":
+        x, y = reflected(x, 0, columns), reflected(y, 0, rows)
+    sides = []
+    for centre, length, size in ((x, width, columns), (y, height, rows)):
+        low, high = centre - length / 2, centre + length / 2
+        if padding_mode != "zeros":
+            low, high = min(max(low, 0), size - 1), min(max(high, 1), size)
+        sides.append((low, high))
+    (left, right), (top, bottom) = sides
+    total = 0.0
+    for i in range(rows):
+        for j in range(columns):
+            across = max(0, min(right, j + 1) - max(left, j))
+            down = max(0, min(bottom, i + 1) - max(top, i))
+            total += across * down * image[i, j].item()
+    return total / ((right - left) * (bottom - top))
+
+
+@padding_modes
+@both_rulers
+@pytest.mark.parametrize("scale", [(3.0, 1.6), (1.0, 4.0), (2.5, 2.5)])
+def test_antialias_is_the_mean_over_a_box(padding_mode, align_corners, scale):
+    height, width, out = 7, 9, (4, 5)
+    image = random_images(1, 1, height, width)
+    theta = IDENTITY * torch.tensor([[[*scale, 1.0]]], dtype=torch.float64)
+    theta = theta + torch.tensor([[[0.0, 0.0, 0.21], [0.0, 0.0, -0.13]]], dtype=torch.float64)
+    grid = affine_grid(theta, out, align_corners)
+    sampler = Sampler(padding_mode=padding_mode, align_corners=align_corners, antialias=True)
+    output = sampler(image, grid)[0, 0]
+    if align_corners:
+        places = [
+            ((x + 1) / 2 * (width - 1) + 0.5, (y + 1) / 2 * (height - 1) + 0.5) for x, y in grid[0].reshape(-1, 2)
+        ]
+    else:
+        places = [((x + 1) / 2 * width, (y + 1) / 2 * height) for x, y in grid[0].reshape(-1, 2)]
+    box = [abs(places[1][0] - places[0][0]), abs(places[out[1]][1] - places[0][1])]
+    box = [max(1.0, length.item() / 1.001) for length in box]
+    for got, (x, y) in zip(output.flatten().tolist(), places, strict=True):
+        expected = box_mean_by_loops(image[0, 0], x.item(), y.item(), *box, padding_mode)
+        assert got == pytest.approx(expected, abs=1e-9)
+
+
+@padding_modes
+@both_rulers
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+def test_antialias_leaves_alone_bit_for_bit_what_is_not_shrunk(padding_mode, align_corners, mode):
+    """The identity, turns, moves, magnification; also float32, where a turn's steps are 1 only up to rounding."""
+    images = random_images(5, 3, 37, 64).float()
+    theta = affine_theta(
+        rotation=torch.tensor([0.0, 30.0, 77.0, 45.0, 0.0]),
+        scale=torch.tensor([1.0, 1.0, 1.0, 0.6, 1.0]),
+        translation=(torch.tensor([0.0, 0.0, 0.3, 0.1, 0.9]), 0.2),
+        size=(37, 64),
+    )
+    grid = affine_grid(theta, (37, 64), align_corners)
+    if align_corners:  # this ruler is 36 × 63 pixels
+        grid = grid * 0.95
+    options = {"mode": mode, "padding_mode": padding_mode, "padding_value": 0.3, "align_corners": align_corners}
+    assert torch.equal(Sampler(**options, antialias=True)(images, grid), Sampler(**options)(images, grid))
+
+
+def test_antialias_makes_fine_stripes_even_grey():
+    stripes = (torch.arange(64) % 5 < 2).float().expand(64, 64)[None, None]
+    grid = affine_grid(IDENTITY.float(), (13, 13))
+    sampled, averaged = Sampler()(stripes, grid), Sampler(antialias=True)(stripes, grid)
+    assert sampled.std() == pytest.approx(0.289, abs=0.001)
+    assert averaged.std() < 0.020  # what average pooling over 5×5 gives
+    assert averaged.mean() == pytest.approx(0.4, abs=0.02)
+
+
+def test_antialias_begins_smoothly():
+    """A box of just above one pixel is nearly bilinear sampling: no jump where it sets in."""
+    images = random_images(1, 1, 20, 20)
+    for scale, bound in ((1.0011, 1e-3), (1.01, 0.02)):
+        grid = affine_grid(IDENTITY * scale, (20, 20))
+        difference = (Sampler(antialias=True)(images, grid) - Sampler()(images, grid)).abs().max()
+        assert 0 < difference < bound
+
+
+@padding_modes
+def test_antialias_passes_gradcheck(padding_mode):
+    images = random_images(1, 2, 5, 6).requires_grad_()
+    theta = torch.tensor([[[2.3, 0.4, 0.11], [-0.3, 1.9, -0.07]]], dtype=torch.float64, requires_grad=True)
+    sampler = Sampler(padding_mode=padding_mode, antialias=True)
+    assert torch.autograd.gradcheck(lambda i, t: sampler(i, affine_grid(t, (3, 4))), (images, theta))
+
+
+@padding_modes
+@pytest.mark.parametrize("value", BROKEN)
+def test_antialias_survives_nan_and_huge_coordinates(padding_mode, value):
+    grid = torch.full((1, 4, 4, 2), value)
+    grid[0, 0, 0] = 0
+    grid.requires_grad_()
+    images = torch.rand(1, 1, 5, 5, requires_grad=True)
+    output = Sampler(padding_mode=padding_mode, antialias=True)(images, grid)
+    output.sum().backward()
+    if abs(value) <= 1e30:  # above, grid_sample itself gives NaN
+        assert output.isfinite().all()
+        assert images.grad.isfinite().all()
+        assert padding_mode != "zeros" or output[0, 0, 1:].count_nonzero() == 0
+    elif padding_mode != "zeros" and math.isnan(value):
+        assert output[0, 0, 1:].isnan().all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (4, 1)])
+@pytest.mark.parametrize("out", [(1, 1), (1, 3), (3, 1), (2, 2)])
+def test_antialias_takes_single_rows_and_columns(size, out):
+    images = random_images(2, 3, *size)
+    output = Sampler(padding_mode="border", antialias=True)(images, affine_grid(IDENTITY.expand(2, 2, 3), out))
+    assert output.shape == (2, 3, *out)
+    assert output.isfinite().all()
+
+
+def test_antialias_of_a_large_image_is_not_lost_in_rounding():
+    """The table's sums reach a million; boxes are differences of them."""
+    images = torch.rand(1, 1, 1024, 1024, generator=torch.Generator().manual_seed(0)) + 10
+    grid = affine_grid(IDENTITY.float(), (512, 512))
+    output = Sampler(padding_mode="border", antialias=True)(images, grid)
+    exact = Sampler(padding_mode="border", antialias=True)(images.double(), affine_grid(IDENTITY, (512, 512)))
+    torch.testing.assert_close(output.double(), exact, atol=2e-4, rtol=0)
+
+
+def test_antialias_shows_in_the_repr():
+    assert "antialias=True" in repr(Sampler(antialias=True))
+    assert "antialias" not in repr(Sampler())
+
+
+def test_a_wide_grid_is_for_images_in_half_precision_only():
+    grid = torch.zeros(1, 2, 2, 2)
+    assert Sampler()(torch.zeros(1, 1, 4, 4, dtype=torch.float16), grid).dtype == torch.float16
+    with pytest.raises(ValueError, match=r"^grid: expected torch.float64 on cpu for images of torch.float64, got"):
+        Sampler()(torch.zeros(1, 1, 4, 4, dtype=torch.float64), grid)
+    with pytest.raises(ValueError, match=r"^grid: expected torch.float16 on cpu"):
+        bilinear_sample(torch.zeros(1, 1, 4, 4, dtype=torch.float16), grid)
