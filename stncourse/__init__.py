@@ -15,7 +15,8 @@ _MODULE_OF = {
         "data": "BACKGROUND MNIST_MEAN MNIST_STD Batches Digits DigitsDataset MNISTUnavailable "
         "denormalize load_digits normalize",
         "distortions": "KINDS Distorted distort",
-        "grids": "AffineGrid AttentionGrid ProjectiveGrid SimilarityGrid affine_grid affine_theta projective_grid",
+        "grids": "AffineGrid AttentionGrid ProjectiveGrid SimilarityGrid affine_grid affine_theta projective_grid "
+        "projective_theta",
         "localization": "LocalizationNetwork",
         "models": "DigitCNN STNClassifier load_pretrained load_weights save_weights",
         "sampling": "Sampler bilinear_sample",
