@@ -12,6 +12,7 @@ _MODULE_OF = {
     name: module
     for module, names in {
         "checkpoints": "CheckpointError",
+        "control_points": "control_points_playground",
         "data": "BACKGROUND MNIST_MEAN MNIST_STD Batches Digits DigitsDataset MNISTUnavailable "
         "denormalize load_digits normalize",
         "distortions": "KINDS Distorted distort",
