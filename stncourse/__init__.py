@@ -13,10 +13,12 @@ _MODULE_OF = {
     for module, names in {
         "augmentation": "augment",
         "checkpoints": "CheckpointError",
+        "control_points": "control_points_playground",
         "data": "BACKGROUND MNIST_MEAN MNIST_STD Batches Digits DigitsDataset MNISTUnavailable "
         "denormalize load_digits normalize",
         "distortions": "KINDS Distorted distort",
-        "grids": "AffineGrid AttentionGrid ProjectiveGrid SimilarityGrid affine_grid affine_theta projective_grid",
+        "grids": "AffineGrid AttentionGrid ProjectiveGrid SimilarityGrid affine_grid affine_theta projective_grid "
+        "projective_theta",
         "images": "ImageSet from_dataset load_fashion_mnist load_images",
         "localization": "LocalizationNetwork",
         "models": "DigitCNN STNClassifier load_pretrained load_weights save_weights",

@@ -189,6 +189,50 @@ def projective_grid(theta, size, align_corners=False):
     return grid.permute(0, 2, 3, 1)
 
 
+def projective_theta(corners):
+    """The projective θ that looks at four given corners: four points fix eight numbers.
+
+    Args:
+        corners: ``(N, 4, 2)`` floating-point, where on the input the output's corners look, (x, y), row by row:
+            top left, top right, bottom left, bottom right.
+
+    Returns:
+        ``(N, 3, 3)``, the ninth entry 1; float32 at least.
+
+    Convention:
+        θ maps **output → input**, x right, y down, corners of the image at ±1, as :func:`projective_grid`. Where one
+        corner lies inside the triangle of the others, or edges cross, the horizon runs through the output: the part
+        of it on the centre's side is seen. NaN corners give NaN.
+
+    Raises:
+        TypeError, ValueError: ``corners`` is not of the kind or shape above, three of the four are on one line, or the
+            output's centre would look at the horizon.
+
+    >>> projective_theta(torch.tensor([[[-1.0, -1], [1, -1], [-1, 1], [1, 1]]]))
+    tensor([[[1., 0., 0.],
+             [0., 1., 0.],
+             [0., 0., 1.]]])
+    """
+    _check.tensor("corners", corners, "N 4 2")
+    p = torch.cat([corners.double(), torch.ones_like(corners[..., :1], dtype=torch.float64)], -1)
+    top_left, top_right, bottom_left, bottom_right = p.unbind(1)
+    # Of the output's corners, bottom_right = -top_left + top_right + bottom_left. θ maps each to a multiple of where it
+    # looks; the multiples -a, b, c are found from where the fourth one looks.
+    basis = torch.stack([top_left, top_right, bottom_left], -1)
+    if _is_singular(basis, torch.finfo(corners.dtype).eps).any():
+        raise ValueError("corners: expected no three on one line, got three that are")
+    a, b, c = torch.linalg.solve(basis, bottom_right).unsqueeze(-2).unbind(-1)
+    # θ's columns are where (1, 0, 0), (0, 1, 0) and (0, 0, 1) go: half the differences and the sum of two corners.
+    right, down = b * top_right + a * top_left, c * bottom_left + a * top_left
+    theta = torch.stack([right, down, b * top_right + c * bottom_left], -1)
+    if _is_singular(theta, torch.finfo(corners.dtype).eps).any():
+        raise ValueError("corners: expected no three on one line, got three that are")
+    ninth = theta[:, 2:, 2:]
+    if (ninth.abs() < 1e-9).any():
+        raise ValueError("corners: expected a centre that does not look at the horizon, got one that does")
+    return (theta / ninth).to(at_least_float32(corners).dtype)
+
+
 #: Coordinate of a place that is outside every image.
 FAR = 1e4
 _HORIZON = 1e-3
@@ -207,6 +251,15 @@ def _on_base_grid(theta, height, width, align_corners):
     """All rows of all matrices θ applied to all pixel centres: ``(rows, H·W)``, float32 at least."""
     with without_autocast(theta):
         return at_least_float32(theta).reshape(-1, 3) @ _base_grid(height, width, align_corners, theta)
+
+
+def _is_singular(matrices, eps):
+    """Which ``(N, 3, 3)`` matrices have a determinant that rounding errors of relative size ``eps`` could have made.
+
+    Measured against the product of the rows' lengths, the largest that a determinant can be: a strong zoom is not
+    singular. NaN is not either.
+    """
+    return matrices.det().abs() <= 4 * eps * matrices.norm(dim=2).prod(1)
 
 
 class _MatrixGrid(nn.Module):
@@ -233,13 +286,20 @@ class _MatrixGrid(nn.Module):
     def inverse(self, parameters):
         """``(N, num_parameters)`` parameters -> those of the transforms that go the other way.
 
+        NaN parameters give NaN.
+
         Raises:
-            ValueError: one of the transforms has no inverse: it squeezes the image to a line or a point.
+            ValueError: one of the transforms has no inverse, as far as the parameters' precision lets it tell: it
+                squeezes the image to a line or a point; or, projective, the inverse's centre looks at the horizon,
+                which no eight numbers say.
         """
-        inverse, failed = torch.linalg.inv_ex(self._square(parameters).double())
-        if failed.any():
+        matrix = self._square(parameters).double()
+        if _is_singular(matrix, torch.finfo(parameters.dtype).eps).any():
             raise ValueError("parameters: expected transforms that can be inverted, got a singular one")
-        return self.parameters_of(inverse).to(parameters.dtype)
+        inverse = self.parameters_of(torch.linalg.inv_ex(matrix).inverse).to(parameters.dtype)
+        if (inverse.isinf().any(1) & parameters.isfinite().all(1)).any():
+            raise ValueError("parameters: expected transforms whose inverse can be said, got one with an infinite one")
+        return inverse
 
     def compose(self, first, second):
         """Parameters of the transform that looks through ``second`` at what ``first`` made of an image.
@@ -399,7 +459,10 @@ class ProjectiveGrid(_MatrixGrid):
         return torch.cat([parameters, torch.ones_like(parameters[:, :1])], 1).reshape(-1, 3, 3)
 
     def parameters_of(self, matrix):
-        """``(N, 3, 3)`` matrices, up to a factor each -> ``(N, 8)`` parameters."""
+        """``(N, 3, 3)`` matrices, up to a factor each -> ``(N, 8)`` parameters.
+
+        Where the ninth entry is 0 the output's centre looks at the horizon; no eight numbers say so: they are infinite.
+        """
         return (matrix / matrix[:, 2:, 2:]).flatten(1)[:, :8]
 
     def forward(self, parameters, size):

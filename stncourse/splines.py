@@ -76,7 +76,7 @@ class ThinPlateSplineGrid(nn.Module):
         control: how many control points along each axis, or a pair (rows, columns); at least 2.
         align_corners: give the same value to the sampler.
         bound: if given, at least 1: however far the parameters go, control points look no further than ±bound, which
-            they approach smoothly. 1 keeps them in the image.
+            they approach smoothly. 1 keeps them in the image; the sheet between them can still swing out of it.
 
     Convention:
         The grid maps output → input, the last axis is (x, y) in [-1, 1]. ``theta`` is None: a spline has no matrix, and

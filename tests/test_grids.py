@@ -14,6 +14,7 @@ from stncourse import (
     affine_grid,
     affine_theta,
     projective_grid,
+    projective_theta,
 )
 from stncourse.grids import FAR, pixel_centers
 
@@ -328,6 +329,41 @@ def test_a_transform_without_inverse_is_refused(family):
         generator.inverse(torch.zeros(2, generator.num_parameters))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_singular_but_for_rounding_is_singular_and_a_strong_zoom_is_not(dtype):
+    line = torch.tensor([[0.1, 0.3, 0.2, 0.7, 2.1, 0.5]], dtype=dtype)  # 0.1 · 2.1 - 0.3 · 0.7, never quite 0
+    for parameters, generator in ((line, AffineGrid()), (torch.cat([line, line[:, :2]], 1), ProjectiveGrid())):
+        with pytest.raises(ValueError, match=r"^parameters: expected transforms that can be inverted"):
+            generator.inverse(parameters)
+    zoom = torch.tensor([[1e-12, 0, 0, 0, 1, 0]], dtype=dtype)
+    torch.testing.assert_close(AffineGrid().inverse(zoom)[0, 0].item(), 1e12)
+
+
+def test_the_inverse_of_nan_is_nan_and_of_the_others_theirs(family):
+    generator = family()
+    parameters = near_identity(generator)
+    parameters[1] = float("nan")
+    back = generator.inverse(parameters)
+    assert back[1].isnan().all()
+    torch.testing.assert_close(back[[0, 2, 3]], generator.inverse(parameters[[0, 2, 3]]))
+
+
+def test_a_projective_inverse_that_eight_numbers_cannot_say_is_refused():
+    swaps_centre_and_horizon = torch.tensor([[0.0, 0, 1, 0, 1, 0, 1, 0]])
+    with pytest.raises(ValueError, match="^parameters: expected transforms whose inverse can be said"):
+        ProjectiveGrid().inverse(swaps_centre_and_horizon)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_the_identity_is_exact_at_every_size_up_to_64(family, align_corners):
+    generator = family(align_corners)
+    for height in range(1, 65):
+        size = (height, 65 - height)
+        grid = generator(generator.identity()[None], size)[0]
+        assert torch.equal(grid[..., 0], pixel_centers(size[1], align_corners).expand(size))
+        assert torch.equal(grid[..., 1], pixel_centers(size[0], align_corners)[:, None].expand(size))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_grids_are_at_least_float32(family, dtype):
     generator = family()
@@ -411,6 +447,68 @@ def test_wild_projective_parameters_never_crash_the_sampler(padding_mode):
         parameters = torch.randn(20, 8, generator=generator) * scale
         grid = ProjectiveGrid()(parameters, (5, 6))
         Sampler(padding_mode=padding_mode)(torch.rand(20, 1, 5, 6), grid)
+
+
+SQUARE = torch.tensor([[-1.0, -1], [1, -1], [-1, 1], [1, 1]], dtype=torch.float64)
+
+
+def test_four_corners_make_kornias_homography():
+    generator = torch.Generator().manual_seed(0)
+    corners = SQUARE + 0.4 * torch.randn(20, 4, 2, dtype=torch.float64, generator=generator)
+    theta = projective_theta(corners)
+    expected = kornia.geometry.transform.get_perspective_transform(SQUARE.expand(20, -1, -1), corners)
+    torch.testing.assert_close(theta, expected / expected[:, 2:, 2:], atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(
+        kornia.geometry.linalg.transform_points(theta, SQUARE.expand(20, -1, -1)), corners, atol=1e-9, rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_the_images_own_corners_make_the_identity(dtype):
+    theta = projective_theta(SQUARE[None].to(dtype))
+    assert theta.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert torch.equal(theta[0], torch.eye(3, dtype=theta.dtype))
+    assert projective_theta(SQUARE[None][:0]).shape == (0, 3, 3)
+
+
+def test_corners_have_gradients_and_nan_stays_with_its_own():
+    corners = SQUARE + 0.1 * torch.randn(3, 4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.autograd.gradcheck(projective_theta, corners.clone().requires_grad_())
+    corners[1] = float("nan")
+    theta = projective_theta(corners)
+    assert theta[1].isnan().any()
+    assert theta[[0, 2]].isfinite().all()
+
+
+def test_a_corner_inside_the_triangle_of_the_others_puts_the_horizon_into_the_output():
+    corners = SQUARE.clone()
+    corners[3] = torch.tensor([-0.6, -0.6])  # bottom right
+    grid = projective_grid(projective_theta(corners[None]), (40, 40))[0]
+    beyond = (grid == FAR).all(-1)
+    assert beyond[0, 0]  # the opposite corner is behind
+    assert not beyond[-1, -1]
+    assert not beyond[20, 20]
+    assert 0 < beyond.float().mean() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("corners", "message"),
+    [
+        ([[-1, -1], [0, 0], [1, 1], [1, -1]], "no three on one line"),  # the first three
+        ([[-1, -1], [1, -1], [-1, 1], [0, -1]], "no three on one line"),  # the fourth and two others
+        ([[-1, -1], [1, -1], [-1, 1], [-1, 1]], "no three on one line"),  # two at one place
+        ([[-1, -1], [1, 1], [1, -1], [-1, 1]], "a centre that does not look at the horizon"),
+    ],
+)
+def test_corners_that_no_theta_looks_at_are_refused(corners, message):
+    with pytest.raises(ValueError, match=f"^corners: expected {message}"):
+        projective_theta(torch.tensor([corners], dtype=torch.float32))
+
+
+@pytest.mark.parametrize("corners", [torch.zeros(4, 2), torch.zeros(1, 3, 2), None, torch.ones(1, 4, 2).int()])
+def test_corners_of_another_kind_are_refused(corners):
+    with pytest.raises((TypeError, ValueError), match=r"^corners: expected"):
+        projective_theta(corners)
 
 
 @pytest.mark.parametrize("theta", [torch.zeros(1, 2, 3), torch.zeros(3, 3), None, torch.ones(1, 3, 3).int()])

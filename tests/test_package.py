@@ -43,6 +43,7 @@ FLOORS = {
     "diagrams": 4,
     "playground": 4,
     "widgets": 5,
+    "control_points": 5,
     "exercises": 5,
     "doctor": 5,
     "__main__": 6,

@@ -55,6 +55,15 @@ def test_the_identity_is_exact(size, align_corners, options):
     assert torch.equal(grid, affine_grid(affine_theta(), size, align_corners))
 
 
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_the_identity_is_exact_at_every_size_up_to_48(align_corners):
+    generator = ThinPlateSplineGrid(align_corners=align_corners)
+    for height in range(1, 49):
+        size = (height, 49 - height)
+        grid = generator(generator.identity()[None], size)
+        assert torch.equal(grid, affine_grid(affine_theta(), size, align_corners))
+
+
 def test_the_sheet_goes_through_the_control_points():
     generator = ThinPlateSplineGrid(4, align_corners=True)  # pixel centres of 4×4 are the lattice
     parameters = moved(generator)
