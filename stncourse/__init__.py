@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     name: module
     for module, names in {
+        "animation": "Film animate_training",
         "checkpoints": "CheckpointError",
         "data": "BACKGROUND MNIST_MEAN MNIST_STD Batches Digits DigitsDataset MNISTUnavailable "
         "denormalize load_digits normalize",
