@@ -15,6 +15,7 @@ _MODULE_OF = {
         "checkpoints": "CheckpointError",
         "data": "BACKGROUND MNIST_MEAN MNIST_STD Batches Digits DigitsDataset MNISTUnavailable "
         "denormalize load_digits normalize",
+        "diagnosis": "Diagnosis diagnose",
         "distortions": "KINDS Distorted distort",
         "grids": "AffineGrid AttentionGrid ProjectiveGrid SimilarityGrid affine_grid affine_theta projective_grid",
         "localization": "LocalizationNetwork",

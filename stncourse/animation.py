@@ -24,7 +24,7 @@ from stncourse.grids import affine_grid, projective_grid
 from stncourse.sampling import Sampler
 from stncourse.visualization import BOX_COLOR, as_pictures, as_unit, box_corners, draw_image
 
-_DPI, _SCREEN_DPI = 100, 72  # sharpness of the pictures; size on the page
+_DPI, _SCREEN_DPI = 90, 72  # sharpness of the pictures; size on the page
 _COLORS = {1: 64, 3: 256}  # of a picture in the page and in the GIF, for images with so many channels
 
 
@@ -224,7 +224,7 @@ def _draw(images, theta, outputs, titles):
     count = len(images)
     columns = min(count, 4)
     rows = -(-count // columns)
-    side = (3.0, 2.3, 1.7, 1.25)[columns - 1]
+    side = (2.6, 1.9, 1.6, 1.25)[columns - 1]
     # Without a layout engine, which would move the axes about while the film runs.
     figure = Figure(figsize=(2 * side * columns, side * rows + 0.45))
     axes = figure.subplots(rows, 2 * columns, squeeze=False).reshape(-1, 2)

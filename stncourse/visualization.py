@@ -255,7 +255,7 @@ def plot_theta(history, probe=0):
         raise ValueError(f"probe: expected 0 to {count - 1}, got {probe}")
     steps = [snapshot["step"] for snapshot in history.theta]
     theta = torch.tensor([snapshot["theta"][probe] for snapshot in history.theta])
-    figure = Figure(9, 3.2, f"the six numbers of θ for probe image {probe} over the training steps")
+    figure = Figure(8, 2.9, f"the six numbers of θ for probe image {probe} over the training steps")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     names = (("θ₁₁", "θ₁₂", "tx"), ("θ₂₁", "θ₂₂", "ty"))
     marks = iter(zip(COLORS, _MARKS, strict=True))

@@ -36,6 +36,7 @@ FLOORS = {
     "training": 4,
     "visualization": 4,
     "animation": 4,
+    "diagnosis": 4,
     "diagrams": 4,
     "playground": 4,
     "widgets": 5,
