@@ -188,6 +188,8 @@ def _recorded(history):
         raise TypeError(f"history: expected a History, got {_check.describe(history)}")
     if not snapshots:
         raise ValueError("history: expected one with recorded θ; call fit(..., probe=images)")
+    if snapshots[0]["theta"] is None:
+        raise ValueError("history: expected one with θ, got one of a transform that has no matrix, such as a spline")
     theta = torch.tensor([snapshot["theta"] for snapshot in snapshots])
     if theta.ndim != 4 or theta.shape[2:] not in ((2, 3), (3, 3)):
         raise ValueError(f"history: expected θ of shape (P, 2, 3) or (P, 3, 3) per step, got {tuple(theta.shape[1:])}")

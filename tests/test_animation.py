@@ -325,6 +325,7 @@ def test_save_refuses_what_it_cannot_write(film, path, error, tmp_path, monkeypa
         ({"history": None}, TypeError, "history"),
         ({"history": History({})}, ValueError, "probe=images"),
         ({"history": [{"step": 0, "theta": [[1.0, 0, 0]] * 2}]}, ValueError, "history"),
+        ({"history": [{"step": 0, "theta": None}]}, ValueError, "no matrix"),
         ({"images": DIGITS.images[:3]}, ValueError, "images: expected the 2 probe images"),
         ({"images": DIGITS.images[0]}, ValueError, "images"),
         ({"images": DIGITS.images[:2].float() / 255 - 0.5}, ValueError, "denormalize"),

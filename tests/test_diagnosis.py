@@ -248,6 +248,10 @@ def test_a_smooth_way_is_no_jump_however_long():
     assert diagnose(note(to_and_fro)).name == "jumping"
 
 
+def test_a_spline_has_no_theta_to_look_at():
+    assert "was not recorded" in diagnose(History({}, note([]).epochs, [{"step": 0, "theta": None}])).seen
+
+
 def test_classes_say_what_guessing_costs():
     assert diagnose(note([], losses=[math.log(3)]), classes=3).name == "standing loss"
     assert diagnose(note([], losses=[math.log(3)]), classes=10).name == "healthy"
