@@ -12,10 +12,12 @@ _MODULE_OF = {
     name: module
     for module, names in {
         "augmentation": "augment",
+        "animation": "Film animate_training",
         "checkpoints": "CheckpointError",
         "control_points": "control_points_playground",
         "data": "BACKGROUND MNIST_MEAN MNIST_STD Batches Digits DigitsDataset MNISTUnavailable "
         "denormalize load_digits normalize",
+        "diagnosis": "Diagnosis diagnose",
         "distortions": "KINDS Distorted distort",
         "grids": "AffineGrid AttentionGrid ProjectiveGrid SimilarityGrid affine_grid affine_theta projective_grid "
         "projective_theta",

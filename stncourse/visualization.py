@@ -43,8 +43,26 @@ class Figure(matplotlib.figure.Figure):
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=_FILE_DPI)
         width, height = (round(inches * _SCREEN_DPI) for inches in self.get_size_inches())
-        data = {"image/png": base64.b64encode(buffer.getvalue()).decode(), "text/plain": repr(self)}
+        data = {"image/png": base64.b64encode(_small_png(buffer)).decode(), "text/plain": repr(self)}
         return data, {"image/png": {"width": width, "height": height, "alt": self.alt}}
+
+
+def _small_png(buffer):
+    """A PNG with 256 colours, less than half of the bytes, if that can hardly be seen: else as it is.
+
+    Greys and lines pass; a photograph in colour stays as it is.
+    """
+    import numpy as np
+    from PIL import Image
+
+    picture = Image.open(buffer).convert("RGB")
+    reduced = picture.quantize(256)
+    difference = np.abs(np.asarray(reduced.convert("RGB"), dtype=np.int16) - np.asarray(picture))
+    if difference.mean() > 0.5:
+        return buffer.getvalue()
+    small = io.BytesIO()
+    reduced.save(small, format="PNG", optimize=True)
+    return small.getvalue()
 
 
 def show_digits(images, titles=None, columns=10, alt=None):
@@ -176,7 +194,10 @@ def show_before_after(model, images, labels=None):
     axes = figure.subplots(2, len(before), squeeze=False)
     for number, (top, bottom) in enumerate(axes.T):
         draw_image(top, before[number])
-        draw_box(top, transformed.theta[number].cpu(), images.shape[-2:])
+        if transformed.theta is None:
+            draw_edge(top, transformed.grid[number].cpu(), images.shape[-2:])
+        else:
+            draw_box(top, transformed.theta[number].cpu(), images.shape[-2:])
         draw_image(bottom, after[number])
         if labels is not None:
             top.set_title(f"{int(labels[number])}", fontsize=11)
@@ -252,7 +273,7 @@ def plot_theta(history, probe=0):
         raise ValueError(f"probe: expected 0 to {count - 1}, got {probe}")
     steps = [snapshot["step"] for snapshot in history.theta]
     theta = torch.tensor([snapshot["theta"][probe] for snapshot in history.theta])
-    figure = Figure(9, 3.2, f"the six numbers of θ for probe image {probe} over the training steps")
+    figure = Figure(8, 2.9, f"the six numbers of θ for probe image {probe} over the training steps")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     names = (("θ₁₁", "θ₁₂", "tx"), ("θ₂₁", "θ₂₂", "ty"))
     marks = iter(zip(COLORS, _MARKS, strict=True))
@@ -278,15 +299,38 @@ def draw_image(ax, picture, **options):
 
 
 def draw_box(ax, theta, size, color=BOX_COLOR):
-    """The quadrilateral that θ ``(2, 3)`` looks at on an input of this ``(H, W)``; top edge thick, top-left dotted."""
-    corners = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1], [-1, -1, 1]])
-    points = to_pixels(corners @ theta.detach().float().T, size)
+    """The quadrilateral that θ looks at on an input of this ``(H, W)``; top edge thick, top-left dotted."""
+    points = box_corners(theta, size)
+    _draw_outline(ax, points, points[:2], size, color)
+
+
+def draw_edge(ax, grid, size, color=BOX_COLOR):
+    """The edge of a sampling grid ``(H_out, W_out, 2)``, for a transform without a matrix; drawn as by draw_box."""
+    edge = torch.cat([grid[0], grid[1:, -1], grid[-1, :-1].flip(0), grid[:-1, 0].flip(0)])
+    _draw_outline(ax, to_pixels(edge.detach(), size), to_pixels(grid[0].detach(), size), size, color)
+
+
+def _draw_outline(ax, points, top, size, color):
     ax.plot(*points.T, color=color, linewidth=1.4)
-    ax.plot(*points[:2].T, color=color, linewidth=3.2, solid_capstyle="butt")
+    ax.plot(*top.T, color=color, linewidth=3.2, solid_capstyle="butt")
     ax.plot(*points[0], "o", color=color, markersize=5)
     height, width = size
     # A box far outside must not shrink the image.
     ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+
+
+def box_corners(theta, size):
+    """The corners of the box that θ ``(2, 3)`` or ``(3, 3)`` looks at, in pixels of an input of this ``(H, W)``.
+
+    ``(5, 2)``: top left, top right, bottom right, bottom left, and the first again. A corner that a projective θ sends
+    behind the horizon is NaN: no line is drawn to it.
+    """
+    corners = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1], [-1, -1, 1]])
+    points = corners @ theta.detach().float().T
+    if theta.shape[0] == 3:
+        w = points[:, 2:]
+        points = points[:, :2] / torch.where(w > 1e-3, w, torch.nan)
+    return to_pixels(points, size)
 
 
 def to_pixels(points, size):

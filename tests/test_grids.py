@@ -350,7 +350,7 @@ def test_the_inverse_of_nan_is_nan_and_of_the_others_theirs(family):
 
 def test_a_projective_inverse_that_eight_numbers_cannot_say_is_refused():
     swaps_centre_and_horizon = torch.tensor([[0.0, 0, 1, 0, 1, 0, 1, 0]])
-    with pytest.raises(ValueError, match="^parameters: expected transforms whose inverse can be said"):
+    with pytest.raises(ValueError, match=r"^parameters: expected transforms whose inverse can be said"):
         ProjectiveGrid().inverse(swaps_centre_and_horizon)
 
 

@@ -127,6 +127,15 @@ def test_links_to_other_notebooks_lead_somewhere(path, notebook):
     assert all((path.parent / link).exists() for link in links)
 
 
+def test_tests_that_are_named_exist(notebook):
+    defined = {
+        name
+        for path in (PROJECT / "tests").glob("*.py")
+        for name in re.findall(r"(?m)^def (test_\w+)\(", path.read_text(encoding="utf-8"))
+    } | {path.stem for path in (PROJECT / "tests").glob("test_*.py")}
+    assert set(re.findall(r"\btest_\w+", text_of(notebook))) <= defined
+
+
 def test_runs_as_a_python_program(path, tmp_path):
     """As `make scripts` writes it; without network, on the shipped digits, with no notebook around."""
     program = tmp_path / f"{path.stem}.py"

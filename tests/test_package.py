@@ -40,6 +40,8 @@ FLOORS = {
     "models": 3,
     "training": 4,
     "visualization": 4,
+    "animation": 4,
+    "diagnosis": 4,
     "diagrams": 4,
     "playground": 4,
     "widgets": 5,
@@ -50,6 +52,7 @@ FLOORS = {
 }
 # Neighbours on one floor that may be used all the same, and why.
 EXCEPTIONS = {
+    ("animation", "visualization"),  # a film is figures in a row
     ("data", "device"),  # batches live on a device
     ("splines", "grids"),  # a grid generator like those, in a file of its own
     ("distortions", "grids"),  # distortions is built from grids

@@ -48,6 +48,22 @@ def test_a_figure_shows_itself_in_a_notebook_with_its_words():
     assert picture.width > 1.5 * width
 
 
+def png_of(figure):
+    return Image.open(io.BytesIO(base64.b64decode(figure._repr_mimebundle_()[0]["image/png"])))
+
+
+def test_a_figure_has_few_colours_where_that_cannot_be_seen():
+    digits = show_digits(DIGITS.images[:3])
+    assert png_of(digits).mode == "P"
+    whole = io.BytesIO()
+    digits.savefig(whole, format="png", dpi=168)
+    whole = np.asarray(Image.open(whole).convert("RGB")).astype(int)
+    assert np.abs(np.asarray(png_of(digits).convert("RGB")) - whole).max() <= 8
+    torch.manual_seed(0)
+    photo = show_digits(torch.rand(2, 3, 40, 40))
+    assert png_of(photo).mode != "P"
+
+
 def test_no_figure_needs_pyplot():
     program = (
         "import sys, torch; from stncourse import show_digits, load_recorded, plot_history; "
@@ -150,6 +166,14 @@ def test_before_after_shows_input_and_output_and_marks_mistakes():
         answers = model.eval()(normalize(DIGITS.images[:4])).argmax(1)
     for ax, answer, label in zip(figure.axes[4:], answers, DIGITS.labels, strict=False):
         assert ax.get_title() == f"says {answer}" + ("" if answer == label else " ✗")
+
+
+@pytest.mark.parametrize("family", ["projective", "tps"])
+def test_before_after_draws_the_frame_of_every_family(family):
+    figure = show_before_after(SpatialTransformer.for_images(28, family=family), DIGITS.images[:1])
+    outline = np.stack(figure.axes[0].lines[0].get_data(), -1)
+    assert [outline.min(), outline.max()] == pytest.approx([-0.5, 27.5], abs=0.51)  # the identity: the whole image
+    np.testing.assert_allclose(outline[0], outline[-1], atol=1e-4)  # closed
 
 
 def test_before_after_takes_a_bare_transformer_and_refuses_a_network_without_one():

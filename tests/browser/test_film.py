@@ -1,0 +1,69 @@
+"""The film's player in a browser: by keys alone, and without a network."""
+
+import lab
+import pytest
+from PIL import Image
+
+from stncourse.animation import Film
+
+NOTE_WORDS = """() => {
+    window.words = [];
+    const output = document.querySelector("output");
+    new MutationObserver(() => words.push(output.textContent)).observe(output, {childList: true});
+}"""
+COLORS = ["red", "lime", "blue", "white"]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    path = tmp_path_factory.mktemp("film") / "film.html"
+    frames = [Image.new("RGB", (200, 80), color) for color in COLORS]
+    Film(frames, [f"step {10 * i}" for i in range(4)], "four colours", frames_per_second=20).save(path)
+    with lab.chromium() as context:
+        page = context.new_page()
+        page.problems, page.requests = [], []
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.goto(path.as_uri())
+        yield page
+        assert page.problems == []
+
+
+def shown(page):
+    """The words, and the picture's colour as the browser has decoded it."""
+    color = page.locator("img").evaluate(
+        """async image => {
+            await image.decode();
+            const canvas = document.createElement("canvas");
+            canvas.getContext("2d").drawImage(image, 0, 0);
+            return Array.from(canvas.getContext("2d").getImageData(5, 5, 1, 1).data.slice(0, 3));
+        }"""
+    )
+    return page.locator("output").inner_text(), tuple(color)
+
+
+def test_it_starts_at_the_beginning_and_asks_nobody(page):
+    assert shown(page) == ("step 0", (255, 0, 0))
+    assert [url for url in page.requests if not url.startswith(("file:", "data:"))] == []
+
+
+def test_keys_are_enough(page):
+    page.keyboard.press("Tab")  # Play
+    page.keyboard.press("Tab")  # −1
+    page.keyboard.press("Tab")  # +1
+    page.keyboard.press("Space")
+    assert shown(page) == ("step 10", (0, 255, 0))
+    page.keyboard.press("Tab")  # the slider
+    page.keyboard.press("ArrowRight")
+    assert shown(page) == ("step 20", (0, 0, 255))
+    assert page.locator("input").get_attribute("aria-valuetext") == "step 20"
+    page.keyboard.press("Home")
+    assert shown(page) == ("step 0", (255, 0, 0))
+    for _ in range(3):
+        page.keyboard.press("Shift+Tab")
+    page.evaluate(NOTE_WORDS)
+    for _ in range(2):  # Play, to the end, where it stops; and again, from the beginning
+        page.keyboard.press("Space")
+        lab.until(lambda: shown(page) == ("step 30", (255, 255, 255)), "the film ends")
+        lab.until(lambda: page.locator("button").first.inner_text() == "Play", "it has stopped")
+    assert page.evaluate("words") == ["step 10", "step 20", "step 30", "step 0", "step 10", "step 20", "step 30"]
