@@ -39,7 +39,8 @@ class Recipe:
         learning_rate: the peak for ``schedule="onecycle"``.
         localization_factor: the localization network learns at this fraction of ``learning_rate``.
         weight_decay: as usual.
-        schedule: ``"constant"``, or ``"onecycle"``: up for the first quarter, then down to a thousandth.
+        schedule: ``"constant"``, or ``"onecycle"``: from a tenth up to the peak, then down to a thousandth.
+        warm_up: for ``"onecycle"``, the part of the training that goes up.
         dropout: set in every dropout layer; None leaves the model's own.
 
     Raises:
@@ -58,6 +59,7 @@ class Recipe:
     weight_decay: float = 0.0
     schedule: str = "constant"
     dropout: float | None = None
+    warm_up: float = 0.25
 
     def __post_init__(self):
         _check.positive_int("epochs", self.epochs)
@@ -70,6 +72,8 @@ class Recipe:
                 raise ValueError(f"{name}: expected a number >= 0, got {_check.describe(value)}")
         if self.dropout is not None and not (isinstance(self.dropout, (int, float)) and 0 <= self.dropout <= 1):
             raise ValueError(f"dropout: expected a probability or None, got {_check.describe(self.dropout)}")
+        if not isinstance(self.warm_up, (int, float)) or not 0 <= self.warm_up < 1:
+            raise ValueError(f"warm_up: expected a fraction, from 0 to below 1, got {_check.describe(self.warm_up)}")
 
     def but(self, **changes):
         """The same recipe with some values changed."""
@@ -503,8 +507,8 @@ def _scheduler(optimizer, recipe, steps_per_epoch, done=0):
     total = recipe.epochs * steps_per_epoch
 
     def onecycle(step):
-        """Cosine from 1/10 up to 1 in the first quarter, then cosine down to 1/1000."""
-        warm_up = max(1, 0.25 * total)
+        """Cosine from 1/10 up to 1, then cosine down to 1/1000."""
+        warm_up = max(1, recipe.warm_up * total)
         if step < warm_up:
             return _cosine(0.1, 1.0, step / warm_up)
         return _cosine(1.0, 0.001, min(1.0, (step - warm_up) / max(1, total - warm_up)))

@@ -77,6 +77,9 @@ class StepWatcher(list):
         ({"weight_decay": None}, ValueError, "weight_decay"),
         ({"dropout": 1.5}, ValueError, "dropout"),
         ({"dropout": "0.5"}, ValueError, "dropout"),
+        ({"warm_up": 1}, ValueError, "warm_up"),
+        ({"warm_up": -0.1}, ValueError, "warm_up"),
+        ({"warm_up": None}, ValueError, "warm_up"),
     ],
 )
 def test_a_recipe_refuses_wrong_values_and_names_them(changes, error, name):
@@ -275,16 +278,16 @@ def test_localization_factor_scales_the_steps_of_the_localization_network_alone(
             assert torch.equal(steps[0.25][name], steps[1.0][name])
 
 
-@pytest.mark.parametrize("factor", [1.0, 0.1])
-def test_onecycle_climbs_for_a_quarter_and_then_falls_to_a_thousandth(factor):
-    recipe = FAST_RECIPE.but(epochs=4, batch_size=25, localization_factor=factor, learning_rate=0.02)
+@pytest.mark.parametrize(("factor", "warm_up"), [(1.0, 0.25), (0.1, 0.25), (0.1, 0.5)])
+def test_onecycle_climbs_for_its_warm_up_and_then_falls_to_a_thousandth(factor, warm_up):
+    recipe = FAST_RECIPE.but(epochs=4, batch_size=25, localization_factor=factor, learning_rate=0.02, warm_up=warm_up)
     with StepWatcher() as watcher:
         quick_fit(make(), recipe)
     rates, localization = watcher.rates(0), watcher.rates(1)
     top = rates.index(max(rates))
     assert rates[0] == pytest.approx(0.1 * 0.02)
     assert rates[top] == pytest.approx(0.02)
-    assert top == pytest.approx(len(rates) / 4, abs=1)
+    assert top == pytest.approx(len(rates) * warm_up, abs=1)
     assert rates[: top + 1] == sorted(rates[: top + 1])
     assert rates[top:] == sorted(rates[top:], reverse=True)
     assert 0.001 * 0.02 <= rates[-1] < 0.005 * 0.02
