@@ -18,6 +18,8 @@ _MODULE_OF = {
         "grids": "AffineGrid AttentionGrid ProjectiveGrid SimilarityGrid affine_grid affine_theta projective_grid",
         "localization": "LocalizationNetwork",
         "models": "DigitCNN STNClassifier load_pretrained load_weights save_weights",
+        "paper_models": "PAPER_MODELS PaperNetwork",
+        "reproduce": "load_table1",
         "sampling": "Sampler bilinear_sample",
         "splines": "ThinPlateSplineGrid",
         "training": "FAST_RECIPE TUTORIAL_RECIPE History Metrics Recipe evaluate fit load_recorded",

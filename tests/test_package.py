@@ -33,12 +33,14 @@ FLOORS = {
     "transformer": 2,
     "checkpoints": 1,
     "models": 3,
+    "paper_models": 3,
     "training": 4,
     "visualization": 4,
     "diagrams": 4,
     "playground": 4,
     "widgets": 5,
     "exercises": 5,
+    "reproduce": 5,
     "doctor": 5,
     "__main__": 6,
 }
@@ -48,6 +50,7 @@ EXCEPTIONS = {
     ("splines", "grids"),  # a grid generator like those, in a file of its own
     ("distortions", "grids"),  # distortions is built from grids
     ("distortions", "sampling"),  # ... and sampling
+    ("distortions", "splines"),  # ... and splines
     ("diagrams", "visualization"),  # diagrams are drawn with its helpers
 }
 
