@@ -18,6 +18,7 @@ from stncourse.checkpoints import save_tensors
 from stncourse.data import Digits, normalize
 from stncourse.device import resolve_device
 from stncourse.distortions import KINDS, distort
+from stncourse.models import load_weights
 from stncourse.paper_models import PAPER_MODELS, PRECISIONS, PaperNetwork
 from stncourse.training import Recipe, evaluate, fit
 
@@ -300,6 +301,29 @@ def load_table1():
         return read_results(folder)
 
 
+def load_transformer(model, kind):
+    """The spatial transformer of a cell that ships with the course (seed 0), without the classifier behind it.
+
+    Args:
+        model, kind: for example ``"ST-CNN Aff"``, ``"RTS"``.
+
+    Returns:
+        :class:`stncourse.SpatialTransformer` in eval mode, on the CPU: normalised images -> what the classifier saw
+        (on RTS and TC before it was averaged ×2).
+
+    Raises:
+        FileNotFoundError: that one does not ship.
+
+    >>> load_transformer("ST-CNN Aff", "RTS").output_size
+    (56, 56)
+    """
+    size = distort(torch.zeros(2, 1, 28, 28), kind).images.shape[-2:]
+    network = PaperNetwork(model, tuple(size))
+    with resources.as_file(resources.files("stncourse") / "assets" / "table1") as folder:
+        load_weights(network.stn, cell_path(folder, model, kind).with_suffix(".stn.safetensors"))
+    return network.stn.eval()
+
+
 def _write_json(path, value):
     """At once or not at all: whoever is killed while writing leaves the old file as it was."""
     temporary = path.with_name(f".{path.name}.new")
@@ -422,7 +446,16 @@ def run_job(job, train, measure, device, folder, verbose=True):
 
 
 def reproduce(
-    train, test, out, cells=None, budget="quick", seeds=None, device="auto", precision="float32", measured_on="test"
+    train,
+    test,
+    out,
+    cells=None,
+    budget="quick",
+    seeds=None,
+    device="auto",
+    precision="float32",
+    measured_on="test",
+    verbose=True,
 ):
     """Train cells of the paper's table one by one, with progress lines. What is there already is not trained again.
 
@@ -437,6 +470,7 @@ def reproduce(
         device: as in :func:`stncourse.device.resolve_device`.
         precision: of the classifiers' layers, as for :class:`stncourse.paper_models.PaperNetwork`.
         measured_on: ``"test"``, or ``"validation"`` for choosing hyperparameters.
+        verbose: progress within a run too, not only between runs.
 
     Returns:
         dict, (model, distortion) -> cell, of all that ``out`` holds.
@@ -467,9 +501,10 @@ def reproduce(
             flush=True,
         )
         start = time.perf_counter()
-        cell = run_job(job, train, measure, device, folder)
+        cell = run_job(job, train, measure, device, folder, verbose)
         clock.took(number, time.perf_counter() - start)
-        print(f"{job.name}: error {cell['runs'][-1 if job.seed else 0]['error']:.2f} %", flush=True)
+        error = next(run["error"] for run in cell["runs"] if run["seed"] == job.seed)
+        print(f"{job.name}: error {error:.2f} %", flush=True)
     return read_results(folder)
 
 
@@ -528,16 +563,16 @@ def table(results):
         str. A cell that was not run says so.
 
     >>> print(table({}).splitlines()[2])
-    | FCN | 2.1 / not run | 5.2 / not run | 3.1 / not run | 3.2 / not run | 13.2 / not run |
+    | FCN         | 2.1 / not run | 5.2 / not run | 3.1 / not run | 3.2 / not run | 13.2 / not run |
     """
-    lines = [
-        "| error %, paper / ours | " + " | ".join(KINDS) + " |",
-        "| --- |" + " --- |" * len(KINDS),
-    ]
+    rows = [["paper / ours", *KINDS], ["---"] * (1 + len(KINDS))]
     for model in PAPER_MODELS:
-        row = [f"{PAPER[model].get(kind, '–')} / {_ours(results.get((model, kind)))}" for kind in KINDS]
-        lines.append(f"| {model} | " + " | ".join(row) + " |")
-    return "\n".join(lines)
+        ours = [_ours(results.get((model, kind))) for kind in KINDS]
+        rows.append([model, *(f"{PAPER[model].get(kind, '–')} / {o}" for kind, o in zip(KINDS, ours, strict=True))])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in rows
+    )
 
 
 def _ours(cell):
