@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 # Jupyter refuses to run as root, as in a container, unless told; it listens on 127.0.0.1 only and asks for its token.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-notebooks browser-test screenshot lint scripts stamp bench pretrained record-tutorial recipes compare offline-digits clean
+.PHONY: lab test test-notebooks browser-test screenshot lint scripts stamp bench pretrained record-tutorial recipes compare offline-digits clean table1
 
 lab: $(INSTALLED)  ## JupyterLab on the first notebook
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir="$(CURDIR)" \
@@ -59,6 +59,9 @@ recipes: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/record_recipes.py
 compare: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/compare_with_without.py
+table1: $(INSTALLED)  ## hours; Ctrl-C stops it, the next make goes on
+	OMP_NUM_THREADS=1 $(BIN)/python -m stncourse reproduce table1 --source mnist --budget standard --seeds 1 \
+		--precision bfloat16 --out stncourse/assets/table1
 
 clean:
 	rm -rf .venv build dist *.egg-info

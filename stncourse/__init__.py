@@ -24,6 +24,8 @@ _MODULE_OF = {
         "images": "ImageSet from_dataset load_fashion_mnist load_images",
         "localization": "LocalizationNetwork",
         "models": "DigitCNN STNClassifier load_pretrained load_weights save_weights",
+        "paper_models": "PAPER_MODELS PaperNetwork",
+        "reproduce": "load_table1",
         "sampling": "Sampler bilinear_sample",
         "splines": "ThinPlateSplineGrid",
         "training": "BEST_RECIPE FAST_RECIPE TUTORIAL_RECIPE History Metrics Recipe evaluate fit load_recorded",

@@ -1,4 +1,4 @@
-"""Command line: ``python -m stncourse train``, ``playground`` and ``doctor``."""
+"""Command line: ``python -m stncourse train``, ``reproduce``, ``playground`` and ``doctor``."""
 
 import argparse
 import sys
@@ -29,6 +29,31 @@ def main(arguments=None):
     train.add_argument("--resume", action="store_true", help="go on with the run in --checkpoint, if there is one")
     train.set_defaults(run=_train_together)
 
+    reproduce = commands.add_parser(
+        "reproduce", help="train the paper's networks, beside the paper's figures", description=_reproduce.__doc__
+    )
+    reproduce.add_argument("what", choices=("table1",))
+    reproduce.add_argument(
+        "--cells",
+        nargs="+",
+        type=_cells,
+        metavar="CELL",
+        help='MODEL/DISTORTION, * for anything: "CNN/R" "ST-CNN*/RTS"',
+    )
+    reproduce.add_argument("--budget", choices=("quick", "standard", "full"), default="quick")
+    reproduce.add_argument("--seeds", type=_positive, metavar="N", help="seeds 0 to N - 1; default: the budget's")
+    reproduce.add_argument("--device", type=_device, default="auto", help="auto, cpu, cuda, mps")
+    reproduce.add_argument("--out", type=Path, default=Path("table1"), metavar="FOLDER", help="default: %(default)s")
+    reproduce.add_argument("--source", choices=("auto", "mnist", "offline"), default="auto")
+    reproduce.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the classifiers")
+    reproduce.add_argument(
+        "--measured-on",
+        choices=("test", "validation"),
+        default="test",
+        help="validation: a twelfth of the training digits, for choosing hyperparameters",
+    )
+    reproduce.set_defaults(run=_reproduce)
+
     page = commands.add_parser("playground", help="write the θ playground as one HTML page", description=_page.__doc__)
     page.add_argument("file", type=_writable, metavar="FILE.html")
     page.set_defaults(run=_page)
@@ -52,6 +77,16 @@ def _whole_number(text, minimum):
     if not text.isdecimal() or int(text) < minimum:
         raise argparse.ArgumentTypeError(f"expected a whole number, at least {minimum}, got {text!r}")
     return int(text)
+
+
+def _cells(text):
+    """The cells that a pattern names."""
+    from stncourse.reproduce import choose_cells
+
+    try:
+        return choose_cells([text])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("cells: ")) from error
 
 
 def _device(text):
@@ -135,6 +170,26 @@ def _train(options, first):
     if options.save:
         accuracy = evaluate(model, test, options.device).accuracy
         save_weights(model, {**history.info, "recipe": history.recipe, "test_accuracy": accuracy}, options.save)
+    return 0
+
+
+def _reproduce(options):
+    """Train cells of the paper's table 1, one JSON each. Ctrl-C stops it; the same command goes on."""
+    import stncourse
+    from stncourse.reproduce import reproduce, table
+
+    cells = options.cells and list(dict.fromkeys(cell for named in options.cells for cell in named))
+    try:
+        train, test = (stncourse.load_digits(split, options.source) for split in ("train", "test"))
+        choices = {name: getattr(options, name) for name in ("budget", "seeds", "device", "precision", "measured_on")}
+        results = reproduce(train, test, options.out, cells, **choices)
+    except KeyboardInterrupt as interruption:
+        print(interruption or "interrupted", file=sys.stderr)
+        return 130
+    except (ValueError, FloatingPointError, OSError) as error:  # no digits, other runs in the folder, a full disk
+        print(error, file=sys.stderr)
+        return 1
+    print(table(results))
     return 0
 
 

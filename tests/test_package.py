@@ -38,6 +38,7 @@ FLOORS = {
     "transformer": 2,
     "checkpoints": 1,
     "models": 3,
+    "paper_models": 3,
     "training": 4,
     "visualization": 4,
     "animation": 4,
@@ -47,6 +48,7 @@ FLOORS = {
     "widgets": 5,
     "control_points": 5,
     "exercises": 5,
+    "reproduce": 5,
     "doctor": 5,
     "__main__": 6,
 }
@@ -57,6 +59,7 @@ EXCEPTIONS = {
     ("splines", "grids"),  # a grid generator like those, in a file of its own
     ("distortions", "grids"),  # distortions is built from grids
     ("distortions", "sampling"),  # ... and sampling
+    ("distortions", "splines"),  # ... and splines
     ("diagrams", "visualization"),  # diagrams are drawn with its helpers
 }
 
