@@ -15,6 +15,7 @@ _MODULE_OF = {
         "data": "BACKGROUND MNIST_MEAN MNIST_STD Batches Digits DigitsDataset MNISTUnavailable "
         "denormalize load_digits normalize",
         "distortions": "KINDS Distorted distort",
+        "exercises": "CheckResult check progress",
         "grids": "AffineGrid AttentionGrid ProjectiveGrid SimilarityGrid affine_grid affine_theta projective_grid",
         "localization": "LocalizationNetwork",
         "models": "DigitCNN STNClassifier load_pretrained load_weights save_weights",
