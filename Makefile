@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 # Jupyter refuses to run as root, as in a container, unless told; it listens on 127.0.0.1 only and asks for its token.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-notebooks browser-test screenshot lint scripts stamp bench pretrained record-tutorial recipes compare offline-digits clean table1
+.PHONY: lab test test-notebooks browser-test screenshot lint scripts stamp bench pretrained record-tutorial recipes compare offline-digits clean table1 exercises
 
 lab: $(INSTALLED)  ## JupyterLab on the first notebook
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir="$(CURDIR)" \
@@ -37,6 +37,9 @@ lint: $(INSTALLED)
 
 scripts: $(INSTALLED)  ## every notebook as a Python program, in build/scripts
 	$(BIN)/jupyter nbconvert --to script --output-dir build/scripts notebooks/*.ipynb
+
+exercises: $(INSTALLED)  ## stncourse/exercises written into the notebooks
+	$(BIN)/python tools/write_exercises.py
 
 stamp: $(INSTALLED)  ## make stamp REPOSITORY=owner/repo: where the course is published
 	$(BIN)/python tools/stamp_repository.py $(REPOSITORY)

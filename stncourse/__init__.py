@@ -19,6 +19,7 @@ _MODULE_OF = {
         "denormalize load_digits normalize",
         "diagnosis": "Diagnosis diagnose",
         "distortions": "KINDS Distorted distort",
+        "exercises": "CheckResult check progress",
         "grids": "AffineGrid AttentionGrid ProjectiveGrid SimilarityGrid affine_grid affine_theta projective_grid "
         "projective_theta",
         "images": "ImageSet from_dataset load_fashion_mnist load_images",

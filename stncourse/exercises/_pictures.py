@@ -1,0 +1,89 @@
+"""Pictures that a check shows: what is expected beside what came."""
+
+import torch
+
+_WRITE_UP_TO = 49  # pixels: small pictures have their numbers written in
+
+
+def pictures(panels, alt):
+    """Grey pictures side by side.
+
+    Args:
+        panels: title -> ``(H, W)`` tensor, or None to leave it away.
+        alt: in words.
+    """
+    from stncourse.visualization import Figure, draw_image
+
+    panels = {title: picture.detach().double() for title, picture in panels.items() if picture is not None}
+    low = min(picture.nan_to_num().min().item() for picture in panels.values())
+    high = max(picture.nan_to_num().max().item() for picture in panels.values())
+    low, high = (min(low, 0.0), max(high, 1.0))
+    figure = Figure(2.3 * len(panels), 2.5, alt)
+    for ax, (title, picture) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        draw_image(ax, picture, vmin=low, vmax=high)
+        ax.set_title(title, fontsize=10)
+        if picture.numel() <= _WRITE_UP_TO:
+            _write_numbers(ax, picture, (low + high) / 2)
+    return figure
+
+
+def warped(image_of):
+    """A ``draw`` for exercises whose answer is images: the input, what is expected, what came, and where they differ.
+
+    Args:
+        image_of: arguments -> the ``(N, C, H, W)`` input.
+    """
+
+    def draw(arguments, expected, got):
+        index = 0
+        if got is not None:  # the first image of the batch that differs
+            off = (got.double() - expected.double()).abs().flatten(1).amax(1).nan_to_num(torch.inf)
+            index = int((off > 1e-6).int().argmax())
+        panels = {"input": image_of(arguments)[index, 0], "expected": expected[index, 0]}
+        if got is not None:
+            panels["got"] = got[index, 0]
+        words = "the input, what is expected, what came" if got is not None else "the input and what is expected"
+        return pictures(panels, words)
+
+    return draw
+
+
+def places(size_of):
+    """A ``draw`` for exercises whose answer is a grid: its places over the outline of the image.
+
+    Args:
+        size_of: arguments -> ``(H, W)`` of the output, for its shape on the page.
+    """
+
+    def draw(arguments, expected, got):
+        from stncourse.visualization import BOX_COLOR, Figure
+
+        height, width = size_of(arguments)
+        figure = Figure(
+            4.2, 4.2, "where the output's pixels look: expected" + (", and what came" if got is not None else "")
+        )
+        ax = figure.subplots()
+        ax.plot([-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1], color="#777777", linewidth=1)
+        points = expected[0].detach().reshape(-1, 2)
+        ax.scatter(*points.T, s=42, color=BOX_COLOR, label="expected")
+        if got is not None:
+            ax.scatter(*got[0].detach().reshape(-1, 2).T, s=42, color="#0072B2", marker="x", label="got")
+        reach = max(
+            1.0,
+            *(tensor[0].detach().abs().nan_to_num().max().item() for tensor in (expected, got) if tensor is not None),
+        )
+        ax.set(xlim=(-1.15 * reach, 1.15 * reach), ylim=(1.15 * reach, -1.15 * reach), xlabel="x", ylabel="y")
+        ax.set_title(f"a grid of {height}×{width} places; the frame is the input image", fontsize=10)
+        ax.set_aspect("equal")
+        ax.legend(loc="upper right", fontsize=9)
+        return figure
+
+    return draw
+
+
+def _write_numbers(ax, picture, middle):
+    for row in range(picture.shape[0]):
+        for column in range(picture.shape[1]):
+            value = picture[row, column].item()
+            color = "black" if value > middle else "white"
+            ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=color)

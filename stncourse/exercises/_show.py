@@ -1,0 +1,72 @@
+"""Shows a verdict: as a box in a notebook, as text elsewhere."""
+
+import html
+import re
+import sys
+
+_LOOK = {True: ("✓", "right", "#009E73"), False: ("✗", "not yet", "#D55E00"), None: ("○", "not done yet", "#777777")}
+
+
+def show(exercise, verdict, note=""):
+    """Show a Verdict, and its figures if it has some."""
+    lines = [*verdict.details, *([("note", note)] if note else [])]
+    figures = [draw() for draw in verdict.drawings]
+    if _in_notebook():
+        from IPython.display import display
+
+        display(
+            {"text/plain": as_text(exercise.name, verdict.result, lines), **_html(exercise, verdict, lines)}, raw=True
+        )
+        for figure in figures:
+            display(figure)
+    else:
+        print(as_text(exercise.name, verdict.result, lines))
+        for figure in figures:
+            print(f"  {figure!r}")
+
+
+def as_text(name, result, lines=()):
+    """The verdict in plain text."""
+    mark, word, _ = _LOOK[result.passed]
+    title = f"{mark} {name}: {word}" + (f" (the mistake: {result.mistake})" if result.mistake else "")
+    return "\n".join(
+        [title, _indented(result.message), *(_indented(f"{what}: {_below(text)}") for what, text in lines)]
+    )
+
+
+def _html(exercise, verdict, lines):
+    result = verdict.result
+    mark, word, color = _LOOK[result.passed]
+    mistake = f" · the mistake: <b>{html.escape(result.mistake)}</b>" if result.mistake else ""
+    details = "".join(
+        f"<div style='margin-top:.4em'><b>{what}</b><pre style='margin:.1em 0 0 1em'>{html.escape(text)}</pre></div>"
+        for what, text in lines
+    )
+    return {
+        "text/html": (
+            f"<div style='border-left:6px solid {color};padding:.3em .8em;max-width:50em'>"
+            f"<b>{mark} {exercise.name}: {word}</b>{mistake}<br>{_with_code(result.message)}{details}</div>"
+        )
+    }
+
+
+def _with_code(text):
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
+def _below(text):
+    return "\n" + _indented(text) if "\n" in text else text
+
+
+def _indented(text):
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+def _in_notebook():
+    """Whether there is somebody who can show more than text."""
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
