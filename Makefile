@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 # Jupyter refuses to run as root, as in a container, unless told; it listens on 127.0.0.1 only and asks for its token.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-notebooks browser-test screenshot lint scripts stamp bench pretrained record-tutorial compare offline-digits clean
+.PHONY: lab test test-notebooks browser-test screenshot lint scripts stamp bench pretrained record-tutorial recipes compare offline-digits clean
 
 lab: $(INSTALLED)  ## JupyterLab on the first notebook
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir="$(CURDIR)" \
@@ -43,6 +43,8 @@ stamp: $(INSTALLED)  ## make stamp REPOSITORY=owner/repo: where the course is pu
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/sampler.py
+	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/time_to_accuracy.py --quick
 	$(BIN)/python benchmarks/playground_latency.py
 
 # What ships in stncourse/assets, made again. These need the whole of MNIST.
@@ -53,6 +55,8 @@ pretrained: $(INSTALLED)
 record-tutorial: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m stncourse train --source mnist --recipe tutorial \
 		--history stncourse/assets/tutorial_20_epochs.json
+recipes: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python tools/record_recipes.py
 compare: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/compare_with_without.py
 

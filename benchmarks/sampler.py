@@ -1,19 +1,31 @@
-"""Our grid and sampler against torch's pair: CPU time side by side in one run, forward and backward.
+"""Our grid and sampler against torch's pair, kornia's, and a plain copy of the images, side by side in one run.
 
-python benchmarks/sampler.py
+python benchmarks/sampler.py                    (CPU, one thread)
+python benchmarks/sampler.py --device cuda
+
+From one digit to a training batch to one photograph, to see how the cost grows with the number of images and with their
+size. CPU milliseconds (on a GPU: wall), best of several rounds in which all take turns. kornia's column is
+``homography_warp`` with the same θ as a 3×3 matrix; it asks the same question, on the ruler of ``align_corners=True``.
 """
 
-import os
+import argparse
 import time
 
 import torch
 import torch.nn.functional as F
 
 from stncourse import Sampler, affine_grid
+from stncourse.training import describe_hardware
 
-# (batch, side): from one digit to a training batch to one photograph
-SHAPES = ((1, 28), (64, 28), (256, 28), (1, 1024))
+try:
+    from kornia.geometry.transform import homography_warp
+except ImportError:  # a development dependency
+    homography_warp = None
+
+# (batch, side)
+SHAPES = ((1, 28), (16, 28), (64, 28), (256, 28), (1, 56), (1, 112), (1, 1024))
 ROUNDS = 9
+SAMPLER = Sampler()
 
 
 def ours(images, theta):
@@ -24,6 +36,12 @@ def torchs(images, theta):
     return F.grid_sample(images, F.affine_grid(theta, images.shape, align_corners=False), align_corners=False)
 
 
+def kornias(images, theta):
+    last = theta.new_tensor([[[0.0, 0.0, 1.0]]]).expand(len(theta), -1, -1)
+    matrix = torch.cat([theta, last], 1)
+    return homography_warp(images, matrix, tuple(images.shape[-2:]), align_corners=True, normalized_homography=True)
+
+
 def our_grid(images, theta):
     return affine_grid(theta, images.shape)
 
@@ -32,40 +50,96 @@ def torchs_grid(images, theta):
     return F.affine_grid(theta, images.shape, align_corners=False)
 
 
-def milliseconds(function, images, theta, repeat):
-    """CPU time of one call with its backward pass."""
-    start = time.process_time()
-    for _ in range(repeat):
+def copy(images, theta):
+    return images.clone()
+
+
+def forward(function):
+    def call(images, theta):
+        with torch.no_grad():
+            function(images, theta)
+
+    return call
+
+
+def both_ways(function):
+    def call(images, theta):
         function(images, theta).sum().backward()
-    return 1000 * (time.process_time() - start) / repeat
+
+    return call
 
 
-def compare(mine, reference, images, theta, repeat):
-    """Best of several rounds, the two taking turns so that a busy moment of the machine hits both."""
-    rounds = [
-        (milliseconds(mine, images, theta, repeat), milliseconds(reference, images, theta, repeat))
-        for _ in range(ROUNDS)
-    ]
-    return (min(column) for column in zip(*rounds, strict=True))
+WAYS = {
+    "copy": forward(copy),
+    "forward": forward(ours),
+    "grid": both_ways(our_grid),
+    "torch's grid": both_ways(torchs_grid),
+    "pair": both_ways(ours),
+    "torch's pair": both_ways(torchs),
+} | ({"kornia's pair": both_ways(kornias)} if homography_warp else {})
 
 
-SAMPLER = Sampler()
+def measure(images, theta, device):
+    """Milliseconds of each way, best of several rounds in which they take turns."""
+
+    def now():
+        if device == "cpu":
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    repeat = max(3, 2_000_000 // (images.numel() + 20_000))
+    best = dict.fromkeys(WAYS, float("inf"))
+    for _ in range(ROUNDS):
+        for name, way in WAYS.items():
+            start = now()
+            for _ in range(repeat):
+                way(images, theta)
+            best[name] = min(best[name], 1000 * (now() - start) / repeat)
+    return best
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    device = parser.parse_args().device
     torch.set_num_threads(1)
-    print(f"torch {torch.__version__}, 1 of {os.cpu_count()} cores; CPU ms forward + backward, best of {ROUNDS}")
-    print(f"{'images':>12}  {'grid':>8} {'torch':>8} {'ratio':>6}   {'grid + sampler':>14} {'torch':>8} {'ratio':>6}")
+    torch.manual_seed(0)
+    results = {}
     for batch, side in SHAPES:
-        images = torch.rand(batch, 1, side, side)
-        theta = (torch.eye(2, 3) + 0.1 * torch.randn(batch, 2, 3)).requires_grad_()
-        repeat = max(3, 40_000 // (batch * side * side // 20 + 1))
-        grid, torch_grid = compare(our_grid, torchs_grid, images, theta, repeat)
-        pair, torch_pair = compare(ours, torchs, images, theta, repeat)
+        images = torch.rand(batch, 1, side, side, device=device)
+        theta = (torch.eye(2, 3) + 0.1 * torch.randn(batch, 2, 3)).to(device).requires_grad_()
+        results[batch, side] = measure(images, theta, device)
+    report(results, device)
+
+
+def report(results, device):
+    kind = "CPU" if device == "cpu" else "wall"
+    print(f"{describe_hardware(device)}, torch {torch.__version__}; {kind} ms, best of {ROUNDS}; ratio: theirs / ours")
+    print("\nForward and backward:")
+    kornia = "kornia's pair" in WAYS
+    head = f"{'images':>12}  {'our grid':>9}{columns('torch')}   {'our pair':>9}{columns('torch')}"
+    print(head + columns("kornia") * kornia)
+    for (batch, side), ms in results.items():
+        line = f"{batch:>5} × {side:>4}²  {ms['grid']:9.3f}{against(ms, 'grid', 'torch')}"
+        line += f"   {ms['pair']:9.3f}{against(ms, 'pair', 'torch')}"
+        print(line + (against(ms, "pair", "kornia") if kornia else ""))
+    print("\nForward alone, against a copy of the images, and how it grows:")
+    print(f"{'images':>12}  {'our pair':>9} {'copy':>8} {'pair / copy':>12} {'ns per pixel':>13}")
+    for (batch, side), ms in results.items():
         print(
-            f"{batch:>5} × {side:>4}  {grid:8.3f} {torch_grid:8.3f} {torch_grid / grid:5.1f}×"
-            f"   {pair:14.3f} {torch_pair:8.3f} {torch_pair / pair:5.1f}×"
+            f"{batch:>5} × {side:>4}²  {ms['forward']:9.3f} {ms['copy']:8.4f} {ms['forward'] / ms['copy']:11.0f}×"
+            f" {1e6 * ms['forward'] / (batch * side * side):13.1f}"
         )
+
+
+def columns(name):
+    return f" {name:>8} {'ratio':>7}"
+
+
+def against(ms, way, name):
+    theirs = ms[f"{name}'s {way}"]
+    return f" {theirs:8.3f} {theirs / ms[way]:6.1f}×"
 
 
 if __name__ == "__main__":

@@ -16,17 +16,18 @@ def tensor(name, value, shape, *, floating=True):
 
     Letters are sizes that may vary, numbers are exact.
     """
-    expected = f"a {'floating-point ' if floating else ''}tensor of shape ({shape.replace(' ', ', ')})"
-    if not isinstance(value, torch.Tensor):
-        raise TypeError(f"{name}: expected {expected}, got {describe(value)}")
-    if floating and not value.is_floating_point():
-        raise TypeError(f"{name}: expected {expected}, got {describe(value)}")
+    if not isinstance(value, torch.Tensor) or (floating and not value.is_floating_point()):
+        raise TypeError(f"{name}: expected {_a_tensor(shape, floating)}, got {describe(value)}")
     sizes = shape.split()
     fits = value.ndim == len(sizes) and all(
         not want.isdigit() or int(want) == have for want, have in zip(sizes, value.shape, strict=False)
     )
     if not fits:
-        raise ValueError(f"{name}: expected {expected}, got {describe(value)}")
+        raise ValueError(f"{name}: expected {_a_tensor(shape, floating)}, got {describe(value)}")
+
+
+def _a_tensor(shape, floating):
+    return f"a {'floating-point ' if floating else ''}tensor of shape ({shape.replace(' ', ', ')})"
 
 
 def image_size(name, value, *, minimum=1):

@@ -28,10 +28,10 @@ def pixel_centers(count, align_corners=False, *, dtype=torch.float32, device=Non
     >>> pixel_centers(3, align_corners=True)
     tensor([-1.,  0.,  1.])
     """
-    steps = torch.arange(count, dtype=dtype, device=device)
     if align_corners:
+        steps = torch.arange(count, dtype=dtype, device=device)
         return steps * (2 / (count - 1)) - 1 if count > 1 else torch.zeros_like(steps)
-    return (2 * steps + 1) / count - 1
+    return torch.arange(1, 2 * count, 2, dtype=dtype, device=device) / count - 1
 
 
 def affine_grid(theta, size, align_corners=False):
@@ -198,7 +198,7 @@ def _base_grid(height, width, align_corners, like):
     """The pixel centres of an output as columns (x, y, 1): ``(3, H·W)``."""
     dtype = at_least_float32(like).dtype
     xs = pixel_centers(width, align_corners, dtype=dtype, device=like.device)
-    ys = pixel_centers(height, align_corners, dtype=dtype, device=like.device)
+    ys = xs if height == width else pixel_centers(height, align_corners, dtype=dtype, device=like.device)
     x, y = xs.expand(height, width), ys[:, None].expand(height, width)
     return torch.stack([x, y, torch.ones_like(x)]).reshape(3, height * width)
 

@@ -140,7 +140,7 @@ def test_doctor_reports_and_its_result_is_the_exit_code(monkeypatch):
 def test_the_package_runs_as_a_module():
     run = subprocess.run([sys.executable, "-m", "stncourse", "train", "--help"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert "--recipe {tutorial,fast}" in run.stdout
+    assert "--recipe {tutorial,fast,best}" in run.stdout
 
 
 def test_playground_writes_a_page_that_needs_nothing_else(tmp_path, capsys):

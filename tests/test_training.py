@@ -1,6 +1,9 @@
 """Recipes, fit, evaluate and the record of a run, on a few hundred digits."""
 
+import json
 import math
+from dataclasses import asdict
+from importlib import resources
 
 import pytest
 import torch
@@ -514,6 +517,37 @@ def test_the_recorded_run_is_the_tutorial_on_all_of_mnist():
     assert history.info["train_digits"] == 60_000
     assert history.info["source"] == "mnist"
     assert {"seed", "hardware", "date", "versions"} <= history.info.keys()
+
+
+def recorded(name):
+    return json.loads((resources.files("stncourse") / "assets" / name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("recipe", "least"), [(FAST_RECIPE, 0.9877), (BEST_RECIPE, 0.994)])
+def test_the_recorded_results_are_of_the_recipes_as_they_are(recipe, least):
+    runs = [run for run in recorded("recipes.json")["runs"] if run["recipe"]["name"] == recipe.name]
+    assert [run["recipe"] for run in runs] == [asdict(recipe)] * 3
+    assert sorted(run["seed"] for run in runs) == [0, 1, 2]
+    assert all(least <= run["test_accuracy"] <= 1 for run in runs)
+    assert all(run["train_digits"] == 60_000 and run["source"] == "mnist" for run in runs)
+    assert all({"hardware", "versions", "date", "cpu_seconds"} <= run.keys() for run in runs)
+
+
+def test_the_recorded_comparison_is_matched_in_parameters_and_seeds():
+    record = recorded("with_and_without_stn.json")
+    for distortion in ("none", "R", "RTS"):
+        runs = [run for run in record["runs"] if run["distortion"] == distortion]
+        assert sorted((run["network"], run["seed"]) for run in runs) == [
+            (network, seed) for network in ("CNN", "CNN + STN") for seed in (0, 1, 2)
+        ]
+        alone, with_stn = ({run["parameters"] for run in runs if run["network"] == n} for n in ("CNN", "CNN + STN"))
+        assert len(alone) == len(with_stn) == 1
+        assert alone.pop() == pytest.approx(with_stn.pop(), rel=0.02)
+        # The localization network's rate was chosen on validation digits, and is the one that the runs have.
+        choices = [run for run in record["validation"] if run["distortion"] == distortion]
+        best = min(choices, key=lambda run: run["error"], default={"localization_factor": 0.1})
+        factors = {run["localization_factor"] for run in runs if run["network"] == "CNN + STN"}
+        assert factors == {best["localization_factor"]}
 
 
 # On a GPU
