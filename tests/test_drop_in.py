@@ -311,6 +311,15 @@ def test_torch_export_with_any_number_of_images(options):
     torch.testing.assert_close(program.module()(images), stn(images), atol=1e-5, rtol=0)
 
 
+def test_the_whole_classifier_on_grey_images_is_exported_too():
+    """It has a first convolution of its own for one channel."""
+    model = STNClassifier(28).eval()
+    awake(model.stn)
+    images = random_images(5, 1, 28, 28)
+    program = torch.export.export(model, (images[:2],), dynamic_shapes=({0: torch.export.Dim("count")},))
+    torch.testing.assert_close(program.module()(images), model(images), atol=1e-5, rtol=0)
+
+
 @variants
 def test_nothing_of_an_export_is_remembered(options):
     """Also when the exporter is the first to come by."""
