@@ -300,7 +300,7 @@ def _standing_loss(m, history, broke):
     return (
         "standing loss",
         f"The loss stands at {m['losses'][-1]:.2f}; guessing costs log(classes) = {m['guessing']:.2f}. "
-        f"{_accuracy(history)} θ shows no reason.",
+        + f"{_accuracy(history)} θ shows no reason.".strip(),
         "Is it only the beginning? Train longer. Else take the transformer away: does the classifier learn alone? Then "
         "look at the labels, the normalisation and the learning rate.",
     )
