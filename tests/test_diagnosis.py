@@ -85,7 +85,7 @@ def test_trainings_on_crooked_digits_are_healthy(seed, family):
 
 def test_a_training_that_has_only_begun_stands_still():
     """Plain SGD learns nothing in its first steps: that is what is said, and that it may only be the beginning."""
-    found = diagnose(train(upright(), TUTORIAL_RECIPE, digits=500))
+    found = diagnose(train(upright(), TUTORIAL_RECIPE.but(epochs=1), digits=500))
     assert found.name == "standing loss"
     assert "only the beginning" in found.advice
 
@@ -140,7 +140,7 @@ def test_a_dead_localization_network_gives_every_image_the_same_theta():
 
 def test_sgd_with_a_high_learning_rate_jumps():
     """0.05 for the localization network too; with the reduced rate it does not jump."""
-    recipe = TUTORIAL_RECIPE.but(learning_rate=0.05)
+    recipe = TUTORIAL_RECIPE.but(learning_rate=0.05, epochs=2)
     found = diagnose(train(upright(), recipe, digits=4000, every=5))
     assert found.name == "jumping", found
     calm = diagnose(train(upright(), recipe.but(localization_factor=0.1), digits=4000, every=5))
