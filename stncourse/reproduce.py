@@ -91,7 +91,7 @@ BUDGETS = {
     ),
     "standard": Budget(
         "standard",
-        {"R": 20, "RTS": 16, "P": 20, "E": 20, "TC": 8},
+        {"R": 20, "RTS": 16, "P": 20, "E": 14, "TC": 4},
         CELLS,
         3,
         chosen=_CHOSEN.format("Epochs: what one CPU core does in about ten minutes a cell."),
