@@ -196,6 +196,14 @@ def test_a_question_does_not_give_its_answer_away(exercise):
     assert exercise.explanation not in shown
 
 
+@pytest.mark.parametrize("exercise", ALL, ids=named)
+def test_stub_and_solution_fit_on_a_notebooks_page(exercise):
+    for source in (exercise.stub, exercise.solution_source):
+        lines = source.splitlines()
+        assert len(lines) <= 15
+        assert all(len(line) <= 100 for line in lines)
+
+
 def test_names_and_notebooks():
     names = [exercise.name for exercise in ALL]
     assert len(set(names)) == len(names)
