@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 import stncourse
 from stncourse import CheckResult, check, progress
-from stncourse.exercises import NOTEBOOKS, _observe, _progress, exercises_of, find
+from stncourse.exercises import NOTEBOOKS, _observe, _progress, _show, exercises_of, find
 from stncourse.exercises._model import Code, Puzzle, Question
 from stncourse.exercises._observe import observe_answer
 
@@ -241,6 +241,11 @@ def test_check_shows_its_verdict_and_returns_it(capsys):
     assert not result
     assert check("which_way", " UP ")
     assert not check("which_way", ...)
+
+
+def test_the_box_of_a_notebook_shows_the_little_markdown_of_messages():
+    shown = _show._as_html("the *frame* is **not** `a * b * c` < 3")
+    assert shown == "the <em>frame</em> is <b>not</b> <code>a * b * c</code> &lt; 3"
 
 
 def test_an_unknown_name_offers_close_ones():

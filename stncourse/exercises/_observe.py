@@ -57,8 +57,12 @@ def observe(attempt, calls, *, signature=None, time_limit=None):
         state = _run(work, seconds, printed)
     if state != "done":
         seen = seen[: len(calls) - 1]
-        cure = "A loop that never ends?" if state == "stopped" else "It is still running: restart the kernel."
-        message = f"Your function did not come to an end within {seconds:g} s and was stopped. {cure}"
+        what_now = (
+            "and was stopped. A loop that never ends?"
+            if state == "stopped"
+            else "and could not be stopped. It is still running: restart the kernel."
+        )
+        message = f"Your function did not come to an end within {seconds:g} s {what_now}"
         seen.append(nothing({"kind": "too slow", "message": message}))
     return seen
 
