@@ -1,4 +1,4 @@
-"""Command line: ``python -m stncourse train``, ``reproduce``, ``playground`` and ``doctor``."""
+"""Command line: ``python -m stncourse train``, ``reproduce``, ``playground``, ``grade`` and ``doctor``."""
 
 import argparse
 import sys
@@ -57,6 +57,13 @@ def main(arguments=None):
     page = commands.add_parser("playground", help="write the θ playground as one HTML page", description=_page.__doc__)
     page.add_argument("file", type=_writable, metavar="FILE.html")
     page.set_defaults(run=_page)
+
+    grade = commands.add_parser("grade", help="grade the exercises of a student's notebook", description=_grade.__doc__)
+    grade.add_argument("notebook", type=Path, metavar="NOTEBOOK.ipynb")
+    grade.add_argument("--time-limit", type=_positive, default=600, metavar="S", help="seconds for all of it (600)")
+    grade.add_argument("--memory-limit", type=_positive, default=4096, metavar="MB", help="for its kernel (4096)")
+    grade.add_argument("--report", type=_writable, metavar="NAME", help="writes NAME.report.json and .txt")
+    grade.set_defaults(run=_grade)
 
     doctor = commands.add_parser("doctor", help="check this machine, and say what to do about what is wrong")
     doctor.set_defaults(run=_doctor)
@@ -202,6 +209,13 @@ def _page(options):
     options.file.write_text(text, encoding="utf-8")
     print(f"{options.file}: {len(text) / 1000:.0f} kB. Open it in a browser.")
     return 0
+
+
+def _grade(options):
+    """Run a student's notebook in a fresh kernel, judge its exercises, and write a report (JSON and text)."""
+    from stncourse.exercises._grade import main as grade
+
+    return grade(options)
 
 
 def _doctor(options):

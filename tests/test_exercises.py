@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 import stncourse
 from stncourse import CheckResult, check, progress
-from stncourse.exercises import NOTEBOOKS, _observe, _progress, exercises_of, find
+from stncourse.exercises import NOTEBOOKS, _observe, _progress, _show, exercises_of, find
 from stncourse.exercises._model import Code, Puzzle, Question
 from stncourse.exercises._observe import observe_answer
 
@@ -196,6 +196,14 @@ def test_a_question_does_not_give_its_answer_away(exercise):
     assert exercise.explanation not in shown
 
 
+@pytest.mark.parametrize("exercise", ALL, ids=named)
+def test_stub_and_solution_fit_on_a_notebooks_page(exercise):
+    for source in (exercise.stub, exercise.solution_source):
+        lines = source.splitlines()
+        assert len(lines) <= 15
+        assert all(len(line) <= 100 for line in lines)
+
+
 def test_names_and_notebooks():
     names = [exercise.name for exercise in ALL]
     assert len(set(names)) == len(names)
@@ -233,6 +241,11 @@ def test_check_shows_its_verdict_and_returns_it(capsys):
     assert not result
     assert check("which_way", " UP ")
     assert not check("which_way", ...)
+
+
+def test_the_box_of_a_notebook_shows_the_little_markdown_of_messages():
+    shown = _show._as_html("the *frame* is **not** `a * b * c` < 3")
+    assert shown == "the <em>frame</em> is <b>not</b> <code>a * b * c</code> &lt; 3"
 
 
 def test_an_unknown_name_offers_close_ones():

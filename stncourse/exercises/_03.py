@@ -236,11 +236,11 @@ and any size, with `align_corners=False`. Equal to torch's, and its gradient by 
 
 
 def turn_in_pixels(degrees, size):
-    """degrees, size (height, width) -> (2, 3) float32 θ of a frame turned clockwise in pixels."""
+    """degrees, size (height, width) -> θ (2, 3) float32 of a frame turned clockwise."""
     height, width = size
     angle = math.radians(degrees)
-    cosine, sine = math.cos(angle), math.sin(angle)
-    return torch.tensor([[cosine, -sine * height / width, 0.0], [sine * width / height, cosine, 0.0]])
+    c, s = math.cos(angle), math.sin(angle)
+    return torch.tensor([[c, -s * height / width, 0.0], [s * width / height, c, 0.0]])
 
 
 def _turn_by_matrices(degrees, size):

@@ -20,8 +20,18 @@ __all__ = ["CheckResult", "check", "exercises_of", "find", "progress"]
 
 #: The notebooks that have exercises, by their first two digits.
 NOTEBOOKS = {
+    "01": "Data loading",
+    "02": "Localization network",
     "03": "Grid generator",
     "04": "Sampler",
+    "05": "Training",
+    "06": "Visualization",
+    "07": "Playground",
+    "08": "Clinic",
+    "09": "Beyond affine",
+    "10": "The paper's results",
+    "11": "When STNs fail",
+    "12": "Your own experiments",
 }
 
 

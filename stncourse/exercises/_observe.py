@@ -43,7 +43,7 @@ def observe(attempt, calls, *, signature=None, time_limit=None):
     """
     seconds = TIME_LIMIT if time_limit is None else time_limit
     if problem := _cannot_be_called(attempt, calls, signature):
-        return [_nothing(problem)]
+        return [nothing(problem)]
     seen = []
     printed = _Printed()
 
@@ -57,9 +57,13 @@ def observe(attempt, calls, *, signature=None, time_limit=None):
         state = _run(work, seconds, printed)
     if state != "done":
         seen = seen[: len(calls) - 1]
-        cure = "A loop that never ends?" if state == "stopped" else "It is still running: restart the kernel."
-        message = f"Your function did not come to an end within {seconds:g} s and was stopped. {cure}"
-        seen.append(_nothing({"kind": "too slow", "message": message}))
+        what_now = (
+            "and was stopped. A loop that never ends?"
+            if state == "stopped"
+            else "and could not be stopped. It is still running: restart the kernel."
+        )
+        message = f"Your function did not come to an end within {seconds:g} s {what_now}"
+        seen.append(nothing({"kind": "too slow", "message": message}))
     return seen
 
 
@@ -120,7 +124,7 @@ def _observe_one(attempt, call, printed):
     for position in differentiate:
         arguments[position].requires_grad_()
     printed.start()
-    seen = _nothing(None)
+    seen = nothing(None)
     try:
         value = attempt(*arguments)
         if differentiate:
@@ -147,7 +151,8 @@ def _gradients(value, weights, inputs):
     return [torch.zeros_like(x) if slope is None else slope.detach() for slope, x in zip(slopes, inputs, strict=True)]
 
 
-def _nothing(error):
+def nothing(error):
+    """An observation of nothing but an error."""
     return {"value": None, "changed": False, "printed": "", "gradients": None, "error": error}
 
 
@@ -308,12 +313,10 @@ def write_answers(source, target, make_attempt):
     try:
         attempt = make_attempt()
     except BaseException as error:
-        seen = [
-            _nothing({"kind": "raised", "message": f"The cell's answer could not be read: {type(error).__name__}."})
-        ]
+        seen = [nothing({"kind": "raised", "message": f"The cell's answer could not be read: {type(error).__name__}."})]
     else:
         if task["calls"] is None:
-            seen = [_nothing(None) | {"value": plain(attempt)}]
+            seen = [nothing(None) | {"value": plain(attempt)}]
         else:
             seen = observe(attempt, task["calls"], signature=task["signature"], time_limit=task["seconds"])
     torch.save(seen, target)
@@ -322,5 +325,5 @@ def write_answers(source, target, make_attempt):
 def observe_answer(attempt, calls, signature=None):
     """What ``judge`` asks for: an answer as it is (``calls`` None), or what a function does on ``calls``."""
     if calls is None:
-        return [_nothing(None) | {"value": plain(attempt)}]
+        return [nothing(None) | {"value": plain(attempt)}]
     return observe(attempt, calls, signature=signature)

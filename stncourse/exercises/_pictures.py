@@ -75,7 +75,7 @@ def places(size_of):
         ax.set(xlim=(-1.15 * reach, 1.15 * reach), ylim=(1.15 * reach, -1.15 * reach), xlabel="x", ylabel="y")
         ax.set_title(f"a grid of {height}×{width} places; the frame is the input image", fontsize=10)
         ax.set_aspect("equal")
-        ax.legend(loc="upper right", fontsize=9)
+        ax.legend(loc="best", fontsize=9)
         return figure
 
     return draw

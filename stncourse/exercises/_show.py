@@ -45,13 +45,18 @@ def _html(exercise, verdict, lines):
     return {
         "text/html": (
             f"<div style='border-left:6px solid {color};padding:.3em .8em;max-width:50em'>"
-            f"<b>{mark} {exercise.name}: {word}</b>{mistake}<br>{_with_code(result.message)}{details}</div>"
+            f"<b>{mark} {exercise.name}: {word}</b>{mistake}<br>{_as_html(result.message)}{details}</div>"
         )
     }
 
 
-def _with_code(text):
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+def _as_html(text):
+    """The little markdown that messages use: code in backticks; outside of it, stars."""
+    pieces = html.escape(text).split("`")
+    for place in range(0, len(pieces), 2):
+        strong = re.sub(r"\*\*(\S.*?)\*\*", r"<b>\1</b>", pieces[place])
+        pieces[place] = re.sub(r"\*(\S[^*]*)\*", r"<em>\1</em>", strong)
+    return "".join(f"<code>{piece}</code>" if place % 2 else piece for place, piece in enumerate(pieces))
 
 
 def _below(text):
