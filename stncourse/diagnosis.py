@@ -87,10 +87,10 @@ def diagnose(history, classes=10):
     >>> far_away = [affine_theta(translation=(3, 0)).tolist() * 2] * 2
     >>> diagnose(History({}, theta=[{"step": 50 * i, "theta": theta} for i, theta in enumerate(far_away)]))
     diagnosis  left the image
-    seen       At the end 0 % of the box lies on the image (it looks at tx = +3.00, ty = +0.00), and it did not
-               move at all: outside, the gradient is 0.
-    try        Start at the identity. Lower the localization network's learning rate. On images whose edges
-               are not flat, padding_mode="border" leaves a gradient outside.
+    seen       At the end 0 % of the box lies on the image (its middle is at tx = +3.00, ty = +0.00),
+               and it did not move at all: outside, the gradient is 0.
+    try        Start at the identity. Lower the localization network's learning rate. On images whose
+               edges are not flat, padding_mode="border" leaves a gradient outside.
     """
     broke = history if isinstance(history, FloatingPointError) else None
     history = getattr(history, "history", history)
