@@ -64,9 +64,8 @@ def drawn(monkeypatch):
 def test_a_training_is_all_it_takes():
     torch.manual_seed(0)
     model, probe = STNClassifier(), DIGITS.images[:3]
-    history = fit(
-        model, DIGITS.subset(slice(256)), recipe=FAST_RECIPE, device="cpu", probe=probe, probe_every=1, verbose=False
-    )
+    recipe = FAST_RECIPE.but(batch_size=128)
+    history = fit(model, DIGITS.subset(slice(256)), None, recipe, "cpu", probe=probe, probe_every=1, verbose=False)
     film = animate_training(history, probe, model, probe=(0, 2))
     assert film.titles == ["step 0", "step 1", "step 2"]
     assert repr(film) == f"Film: {film.alt}"

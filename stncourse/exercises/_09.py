@@ -19,7 +19,7 @@ plate.)
         "Attention and similarity keep angles. So it is one of the other three.",
         "Which of them keeps parallels?",
     ),
-    variable="family",
+    variable="smallest_family",
     options=("attention", "similarity", "affine", "projective", "thin plate"),
     answer=lambda: "affine",
     explanation="Each step gives something up: attention keeps directions, similarity angles, affine parallels, "

@@ -22,7 +22,7 @@ point.
         "How many errors are expected, and what is their standard deviation?",
         "About 50 ± 7 errors. What is that in percent of 10,000?",
     ),
-    variable="luck",
+    variable="deviation",
     answer=lambda: 100 * math.sqrt(_P * (1 - _P) / _N),
     tolerance=0.002,
     explanation="50 ± 7 errors of 10,000. So two networks at 0.5 % and 0.6 % are hardly told apart by one run on "
