@@ -1,7 +1,8 @@
 """Distorted digits with the true θ of each: what an STN is asked to undo (Jaderberg et al. 2015, section 4.1).
 
 The paper says how R, RTS and TC are made. Of P and E it leaves open on which canvas; that, and their range of scales,
-we know from reimplementations only. Here P and E stay on the digit's own canvas.
+we know from reimplementations only. Here P and E stay on the digit's own canvas. The errors that networks make on P
+are several times the paper's then (notebook 10), so that its P was probably milder.
 """
 
 import functools

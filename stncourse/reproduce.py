@@ -98,7 +98,7 @@ BUDGETS = {
     ),
     "full": Budget(
         "full",
-        dict.fromkeys(KINDS, 64),
+        dict.fromkeys(KINDS, 63),
         CELLS,
         3,
         batch_size=256,
