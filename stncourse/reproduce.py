@@ -363,11 +363,13 @@ class Job:
             "precision": self.precision,
             "measured_on": self.measured_on,
         }
+        # A cell may be older than a setting that recipes have now: then it was made with that setting's default.
+        there = cell | {"recipe": asdict(Recipe("")) | cell["recipe"]}
         for name, value in own.items():
-            if cell[name] != value:
+            if there[name] != value:
                 raise ValueError(
                     f"out: expected runs of {self.model} on {self.kind} with {name} {value!r}, those there have "
-                    f"{cell[name]!r}; give another folder, or remove them"
+                    f"{there[name]!r}; give another folder, or remove them"
                 )
 
 

@@ -120,7 +120,8 @@ class History:
         recipe: the :class:`Recipe` as a dict.
         epochs: one dict per epoch: ``epoch`` (from 1), ``train_loss``, ``test_loss``, ``test_accuracy`` (None without
             test digits), ``cpu_seconds`` and ``seconds`` of training alone.
-        theta: snapshots of θ for the probe images: dicts ``{"step", "theta"}``, theta as nested lists ``(P, 2, 3)``.
+        theta: snapshots of θ for the probe images: dicts ``{"step", "theta"}``, theta as nested lists ``(P, 2, 3)``;
+            None for a transform that has no matrix.
         info: seed, hardware, versions, date and number of training digits.
     """
 
@@ -595,7 +596,9 @@ def _theta_recorder(model, probe, train, device, history):
         with torch.no_grad():
             theta = model.stn.transform(images).theta
         model.train(was_training)
-        history.theta.append({"step": step, "theta": [[[round(v, 5) for v in r] for r in t] for t in theta.tolist()]})
+        if theta is not None:  # a spline has no matrix
+            theta = [[[round(v, 5) for v in row] for row in matrix] for matrix in theta.tolist()]
+        history.theta.append({"step": step, "theta": theta})
 
     return record
 

@@ -226,6 +226,15 @@ def test_runs_of_another_kind_are_not_mixed(run, options):
         run([("FCN", "R")], seeds=2, **options)
 
 
+def test_a_cell_from_before_recipes_had_a_setting_is_of_the_same_kind(run, tmp_path):
+    run()
+    path = next(tmp_path.rglob("fcn_r.json"))
+    cell = json.loads(path.read_text(encoding="utf-8"))
+    del cell["recipe"]["augment"]
+    path.write_text(json.dumps(cell), encoding="utf-8")
+    assert len(run([("FCN", "R")], seeds=2)["FCN", "R"]["runs"]) == 2
+
+
 # Cells and budgets
 
 

@@ -19,6 +19,7 @@ from stncourse import (
     Digits,
     History,
     Recipe,
+    SpatialTransformer,
     STNClassifier,
     augment,
     evaluate,
@@ -281,6 +282,20 @@ def test_probe_records_theta():
     with torch.no_grad():
         final = model.stn.transform(normalize(probe)).theta
     torch.testing.assert_close(theta[-1], final, atol=1e-5, rtol=0)
+
+
+def test_a_probe_of_a_spline_records_that_there_is_no_theta():
+    class Reader(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stn = SpatialTransformer.for_images(28, family="tps")
+            self.classifier = DigitCNN()
+
+        def forward(self, images):
+            return self.classifier(self.stn(images))
+
+    history = quick_fit(Reader(), probe=TEST.images[:2], probe_every=1000)
+    assert [snapshot["theta"] for snapshot in history.theta] == [None, None]
 
 
 def test_probe_always_records_the_last_step():
