@@ -1,7 +1,5 @@
 """JupyterLab and a browser, started once for all tests of this folder. Run them with ``make browser-test``."""
 
-from urllib.parse import urlsplit
-
 import lab
 import nbformat
 import pytest
@@ -23,7 +21,7 @@ def open_notebook(tmp_path_factory, requests_made):
     ):
         context.on("request", lambda request: requests_made.append(request.url))
         # What would leave the machine is noted above, and stopped here: no test needs the network.
-        context.route(lambda url: is_outside(url), lambda route: route.abort())
+        context.route(lab.is_outside, lambda route: route.abort())
 
         def open_it(name, cells=None):
             if cells is not None:
@@ -33,9 +31,3 @@ def open_notebook(tmp_path_factory, requests_made):
             return lab.Notebook(context, address, folder / name)
 
         yield open_it
-
-
-def is_outside(url):
-    address = urlsplit(url)
-    # attachment: is JupyterLab's name for an image inside the notebook.
-    return address.scheme not in ("data", "blob", "attachment") and address.hostname not in ("127.0.0.1", "localhost")

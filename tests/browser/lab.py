@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import nbformat
 from PIL import Image
@@ -58,6 +59,13 @@ def until(question, what, seconds=60, pause=0.05):
         assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
         time.sleep(pause)
     return answer
+
+
+def is_outside(url):
+    """Whether an address leaves the machine."""
+    address = urlsplit(url)
+    # attachment: is JupyterLab's name for an image inside the notebook.
+    return address.scheme not in ("data", "blob", "attachment") and address.hostname not in ("127.0.0.1", "localhost")
 
 
 def copy_notebooks(folder):

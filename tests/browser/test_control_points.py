@@ -6,8 +6,7 @@ import json
 
 import pytest
 import torch
-from conftest import is_outside
-from lab import until
+from lab import is_outside, until
 from PIL import Image
 
 from stncourse import control_points_playground

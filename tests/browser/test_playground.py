@@ -7,8 +7,7 @@ import time
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import is_outside
-from lab import errors_in, until
+from lab import errors_in, is_outside, until
 
 from stncourse import normalize, theta_playground
 from stncourse.playground import PRESETS, output_from_picture
