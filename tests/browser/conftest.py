@@ -12,13 +12,18 @@ def requests_made():
 
 
 @pytest.fixture(scope="session")
-def open_notebook(tmp_path_factory, requests_made):
+def new_context():
+    """Function: options -> a new context, as if in a browser of its own. Playwright can run only once in a process."""
+    with lab.chromium() as context:
+        yield context.browser.new_context
+
+
+@pytest.fixture(scope="session")
+def open_notebook(tmp_path_factory, requests_made, new_context):
     """Function: the name of a notebook -> the notebook, open and idle. ``cells``: make it first, of these."""
     folder = lab.copy_notebooks(tmp_path_factory.mktemp("course") / "notebooks")
-    with (
-        lab.jupyter_lab(folder, tmp_path_factory.mktemp("home")) as address,
-        lab.chromium() as context,
-    ):
+    with lab.jupyter_lab(folder, tmp_path_factory.mktemp("home")) as address:
+        context = new_context(viewport=lab.VIEWPORT)
         context.on("request", lambda request: requests_made.append(request.url))
         # What would leave the machine is noted above, and stopped here: no test needs the network.
         context.route(lab.is_outside, lambda route: route.abort())

@@ -28,6 +28,7 @@ BROWSER_OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
+VIEWPORT = {"width": 1400, "height": 1000}
 THETA = ("θ11", "θ12", "tx", "θ21", "θ22", "ty")
 #: A playground's picture: drawn by the page, or sent by the kernel.
 PICTURE = "canvas[data-theta], img.widget-image"
@@ -122,7 +123,7 @@ def chromium(**options):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=list(BROWSER_OPTIONS))
         try:
-            yield browser.new_context(**({"viewport": {"width": 1400, "height": 1000}} | options))
+            yield browser.new_context(**({"viewport": VIEWPORT} | options))
         finally:
             browser.close()
 

@@ -15,18 +15,18 @@ COLORS = ["red", "lime", "blue", "white"]
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def page(tmp_path_factory, new_context):
     path = tmp_path_factory.mktemp("film") / "film.html"
     frames = [Image.new("RGB", (200, 80), color) for color in COLORS]
     Film(frames, [f"step {10 * i}" for i in range(4)], "four colours", frames_per_second=20).save(path)
-    with lab.chromium() as context:
-        page = context.new_page()
-        page.problems, page.requests = [], []
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.on("request", lambda request: page.requests.append(request.url))
-        page.goto(path.as_uri())
-        yield page
-        assert page.problems == []
+    context = new_context(viewport=lab.VIEWPORT)
+    page = context.new_page()
+    page.problems, page.requests = [], []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.goto(path.as_uri())
+    yield page
+    assert page.problems == []
 
 
 def shown(page):

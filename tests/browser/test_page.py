@@ -36,18 +36,18 @@ WARP = """([pixels, scene, theta]) => {
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def page(tmp_path_factory, new_context):
     path = tmp_path_factory.mktemp("page") / "theta.html"
     assert main(["playground", str(path)]) == 0
-    with lab.chromium() as context:
-        page = context.new_page()
-        page.problems, page.requests = [], []
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.on("request", lambda request: page.requests.append(request.url))
-        page.goto(path.as_uri())
-        page.evaluate(LOAD_SCRIPT, browser_script())
-        yield page
-        assert page.problems == []
+    context = new_context(viewport=lab.VIEWPORT)
+    page = context.new_page()
+    page.problems, page.requests = [], []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.goto(path.as_uri())
+    page.evaluate(LOAD_SCRIPT, browser_script())
+    yield page
+    assert page.problems == []
 
 
 def at_random(generator):
