@@ -1,5 +1,8 @@
 """Where to compute: cuda, mps or cpu."""
 
+import ctypes
+import functools
+
 import torch
 
 
@@ -36,3 +39,19 @@ def resolve_device(device="auto"):
     if resolved.type in counts and (resolved.index or 0) >= counts[resolved.type]():
         raise ValueError(f"device: {str(resolved)!r} was asked for, but this machine has none; try 'auto' or 'cpu'")
     return resolved
+
+
+@functools.cache
+def keep_freed_memory():
+    """Let this process keep up to 1 GB of freed memory for its next tensors. On Linux with glibc; elsewhere, nothing.
+
+    glibc gives every large block back to the system when it is freed. A training step asks for the same blocks as the
+    step before, and the system clears each of them first: a good part of a step's CPU time (``benchmarks/RESULTS.md``).
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):  # another system, or another C library
+        return
+    # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h. Older releases take at most 32 MB for the first.
+    _ = mallopt(-3, 2**30) or mallopt(-3, 2**25)
+    mallopt(-1, 2**30)

@@ -23,7 +23,7 @@ from stncourse import _check, distributed
 from stncourse.augmentation import MAXIMUM_STRENGTH, augment
 from stncourse.checkpoints import CheckpointError, check_writable, pack, read_tensors, save_tensors, unpack
 from stncourse.data import Batches, Digits
-from stncourse.device import resolve_device
+from stncourse.device import keep_freed_memory, resolve_device
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("constant", "onecycle")
@@ -212,6 +212,8 @@ def fit(
 ):
     """Train ``model`` on ``train`` by ``recipe``, with a progress bar and a line per epoch.
 
+    On the CPU the process keeps freed memory from then on, up to 1 GB (:func:`stncourse.device.keep_freed_memory`).
+
     Interrupted (Ctrl-C, the notebook's ■), it finishes the step it is in: the model is left with the weights of that
     step, in eval mode, and the KeyboardInterrupt goes on, with ``.history``, the record so far. Twice in a row stops
     at once.
@@ -296,6 +298,8 @@ class _Run:
         self.model, self.train, self.test, self.recipe, self.device = model, train, test, recipe, device
         self.group = distributed.current()  # the other processes of this training, if there are any
         model.to(device)
+        if device.type == "cpu":
+            keep_freed_memory()
         if recipe.dropout is not None:
             for module in model.modules():
                 if isinstance(module, (nn.Dropout, nn.Dropout2d)):

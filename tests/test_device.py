@@ -1,9 +1,14 @@
 """Where to compute. What a machine has is played by a monkeypatch."""
 
+import ctypes
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from stncourse.device import resolve_device
+from stncourse.device import keep_freed_memory, resolve_device
 
 
 @pytest.fixture
@@ -59,3 +64,39 @@ def test_an_unknown_name_is_refused():
 def test_another_type_is_refused(device):
     with pytest.raises(TypeError, match=r"^device: expected"):
         resolve_device(device)
+
+
+KEPT = """
+import torch
+from stncourse.device import keep_freed_memory
+
+def kept():
+    def megabytes():
+        return int(open("/proc/self/statm").read().split()[1]) * 4096 // 1_000_000
+    before = megabytes()
+    torch.ones(6_000_000)  # 24 MB, and freed at once
+    return megabytes() - before
+
+default = kept()
+keep_freed_memory()
+print(default, kept())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_freed_memory_is_kept_so_that_the_system_need_not_clear_it_again():
+    run = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    default, kept = map(int, run.stdout.split())
+    assert default < 6 < 18 < kept
+
+
+@pytest.mark.parametrize("library", [object(), OSError(), TypeError()])
+def test_where_there_is_no_glibc_memory_is_left_alone(monkeypatch, library):
+    def load(name):
+        if isinstance(library, Exception):
+            raise library
+        return library
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    keep_freed_memory.__wrapped__()
