@@ -18,6 +18,7 @@ from torch import nn
 
 from stncourse import FAST_RECIPE, STNClassifier, load_digits, normalize
 from stncourse.convolution import FirstConv2d
+from stncourse.paper_models import PRECISIONS, PaperNetwork
 from stncourse.training import describe_hardware, make_optimizer
 
 BATCH, ROUNDS, REPEAT = 64, 9, 10
@@ -102,14 +103,23 @@ def main():
     torch.manual_seed(0)
     digits = load_digits("train", source="offline").subset(slice(BATCH))
     images, labels = normalize(digits.images).to(device), digits.labels.to(device)
-    model, ordinary = (STNClassifier(dropout=FAST_RECIPE.dropout).to(device).train() for _ in range(2))
+    model, frozen, ordinary = (STNClassifier(dropout=FAST_RECIPE.dropout).to(device).train() for _ in range(3))
+    frozen.stn.localization.requires_grad_(False)
     ordinary, net = with_ordinary_convolutions(ordinary), tutorial.Net().to(device).train()
 
     watch = Stopwatch(device)
     optimizer = make_optimizer(model, FAST_RECIPE)
     watch.add("our step", training_step(model, optimizer, images, labels))
+    watch.add("frozen", training_step(frozen, make_optimizer(frozen, FAST_RECIPE), images, labels))
     watch.add("ordinary", training_step(ordinary, make_optimizer(ordinary, FAST_RECIPE), images, labels))
     watch.add("tutorial", training_step(net, torch.optim.SGD(net.parameters(), lr=0.01), images, labels))
+
+    for precision in PRECISIONS:
+        for name, change in (("ordinary", with_ordinary_convolutions), ("ours", lambda paper: paper)):
+            paper = change(PaperNetwork("ST-CNN Aff", precision=precision).to(device).train())
+            watch.add(
+                f"paper {name} {precision}", training_step(paper, make_optimizer(paper, FAST_RECIPE), images, labels)
+            )
 
     stn = model.stn
     theta = stn.localization(images).detach().requires_grad_()
@@ -134,6 +144,10 @@ def main():
     report(watch.run(), list(parts), convolution_flops(model, images), device)
 
 
+def row(text, reference, milliseconds):
+    print(f"{text:<42} {milliseconds:7.2f} {1000 * BATCH / milliseconds:9.0f} {reference / milliseconds:5.1f}×")
+
+
 def report(best, parts, flops, device):
     where = describe_hardware(device)
     kind = "CPU" if device == "cpu" else "wall"
@@ -142,13 +156,17 @@ def report(best, parts, flops, device):
     names = {
         "tutorial": "the tutorial's (network and SGD)",
         "ordinary": "ours, with nn.Conv2d in all places",
-        "our step": "ours (FAST_RECIPE)",
+        "our step": "ours (FAST_RECIPE, first half)",
+        "frozen": "ours, localization network frozen",
     }
     for name, text in names.items():
-        ratio = best["tutorial"] / best[name]
-        print(f"{text:<42} {best[name]:7.2f} {1000 * BATCH / best[name]:9.0f} {ratio:5.1f}×")
+        row(text, best["tutorial"], best[name])
+    for precision in PRECISIONS:
+        ordinary = best[f"paper ordinary {precision}"]
+        row(f"the paper's ST-CNN Aff, {precision}, nn.Conv2d", ordinary, ordinary)
+        row("  with our first convolutions", ordinary, best[f"paper ours {precision}"])
 
-    print(f"\n{'part of our step':<42} {'forward':>8} {'backward':>8} {'share':>6}")
+    print(f"\n{'part of our step, nothing frozen':<42} {'forward':>8} {'backward':>8} {'share':>6}")
     whole = best["our step"]
     for name in parts:
         forward, both = best[f"{name} forward"], best[name]

@@ -17,7 +17,7 @@ def main(arguments=None):
     train.add_argument("--recipe", choices=("tutorial", "fast", "best"), default="tutorial")
     train.add_argument("--epochs", type=_positive, help="default: the recipe's")
     train.add_argument("--model", choices=("stn", "cnn"), default="stn", help="with or without a transformer")
-    train.add_argument("--distortion", choices=("none", "R", "RTS"), default="none", help="distort all digits")
+    train.add_argument("--distortion", choices=("none", "R", "RTS", "P", "E", "TC"), default="none")
     train.add_argument("--source", choices=("auto", "mnist", "offline"), default="auto")
     train.add_argument("--device", type=_device, default="auto", help="auto, cpu, cuda, mps")
     train.add_argument("--seed", type=_seed, default=0)
@@ -134,6 +134,7 @@ def _train(options, first):
 
     import stncourse
     from stncourse.models import save_weights
+    from stncourse.reproduce import Distortion, distorted_test
     from stncourse.training import evaluate, fit
 
     recipes = stncourse.TUTORIAL_RECIPE, stncourse.FAST_RECIPE, stncourse.BEST_RECIPE
@@ -148,13 +149,7 @@ def _train(options, first):
     transform = None
     if options.distortion != "none":
         # Fresh distortions every epoch to learn from; the same ones every time to measure on.
-        generator = torch.Generator().manual_seed(1234)
-        distorted = stncourse.distort(test.images, options.distortion, generator).images
-        test = stncourse.Digits(distorted, test.labels, test.source)
-
-        def transform(images, generator):
-            return stncourse.distort(images, options.distortion, generator).images
-
+        transform, test = Distortion(options.distortion, train), distorted_test(test, options.distortion)
     torch.manual_seed(options.seed)
     size = tuple(test.images.shape[-2:])
     model = stncourse.STNClassifier(size) if options.model == "stn" else stncourse.DigitCNN(size)

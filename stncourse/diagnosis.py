@@ -260,6 +260,8 @@ def _frozen(m, history, broke):
         return None
     factor = history.recipe.get("localization_factor")
     cause = "The recipe's localization_factor is 0: give it 0.1. " if factor == 0 else ""
+    if history.recipe.get("localization_until") == 0:
+        cause += "The recipe's localization_until is 0: give it 1. "
     return (
         "frozen",
         f"In {history.theta[-1]['step']} steps θ moved by {m['moved']:.4f}, the same for every image: no gradient came "

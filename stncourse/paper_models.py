@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stncourse import _check
+from stncourse.convolution import FirstConv2d
 from stncourse.data import BACKGROUND
 from stncourse.localization import check_image_shape
 from stncourse.sampling import Sampler
@@ -102,7 +103,7 @@ def _convolutional(size, budget, dropout):
     height, width = (((side - 8) // 2 - 6) // 2 for side in size)
     features = 64 * height * width
     convolutions = [
-        nn.Conv2d(1, 32, kernel_size=9),
+        FirstConv2d(1, 32, kernel_size=9),
         _ChannelsLast(),
         nn.MaxPool2d(2),
         nn.ReLU(),
@@ -145,7 +146,7 @@ def _transformer(size, convolutional, family, output_size):
         height, width = (((side // 2 - 4) // 2) - 4 for side in size)
         layers = [
             nn.AvgPool2d(2),
-            nn.Conv2d(1, 20, kernel_size=5),
+            FirstConv2d(1, 20, kernel_size=5),
             nn.MaxPool2d(2),
             nn.ReLU(),
             nn.Conv2d(20, 20, kernel_size=5),

@@ -17,7 +17,7 @@ import torch
 
 from stncourse import Recipe, STNClassifier, fit, load_digits
 
-RECIPE = Recipe("killed", epochs=6, batch_size=64, optimizer="adamw", schedule="onecycle", localization_factor=0.1)
+RECIPE = Recipe("killed", 6, 64, "adamw", schedule="onecycle", localization_factor=0.1, localization_until=0.6)
 
 
 def shift(images, generator):

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import stncourse
-from stncourse import FAST_RECIPE, DigitCNN, History, STNClassifier, distort, evaluate, fit, load_digits
+from stncourse import FAST_RECIPE, KINDS, DigitCNN, History, STNClassifier, distort, evaluate, fit, load_digits
 from stncourse.__main__ import main
 
 FAST = ["train", "--source", "offline", "--recipe", "fast", "--epochs", "1", "--device", "cpu"]
@@ -55,15 +55,16 @@ def test_the_saved_weights_are_those_that_fit_makes(few_digits, tmp_path):
     assert all(torch.equal(saved[key], value) for key, value in model.state_dict().items())
 
 
-def test_train_with_distortion_learns_and_measures_on_distorted_digits(few_digits, tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_train_with_distortion_learns_and_measures_on_distorted_digits(few_digits, tmp_path, kind):
     weights = tmp_path / "cnn.safetensors"
-    main([*FAST, "--model", "cnn", "--distortion", "RTS", "--save", str(weights)])
+    main([*FAST, "--model", "cnn", "--distortion", kind, "--save", str(weights)])
     info = info_of(weights)
-    assert (info["model"], info["distortion"], info["seed"]) == ("cnn", "RTS", 0)
-    model = DigitCNN(42)  # the canvas of RTS
-    model.load_state_dict(load_file(weights))
+    assert (info["model"], info["distortion"], info["seed"]) == ("cnn", kind, 0)
     test = few_digits["test"]
-    images = distort(test.images, "RTS", torch.Generator().manual_seed(1234)).images
+    images = distort(test.images, kind, torch.Generator().manual_seed(1234)).images
+    model = DigitCNN(tuple(images.shape[-2:]))  # RTS and TC lie on a larger canvas
+    model.load_state_dict(load_file(weights))
     measured = evaluate(model, stncourse.Digits(images, test.labels, "offline"), "cpu").accuracy
     assert measured == info["test_accuracy"]
 

@@ -25,7 +25,7 @@ from stncourse import (
 from stncourse.diagnosis import SYMPTOMS
 
 # The lines that diagnose draws were measured with this batch size.
-RECIPE = FAST_RECIPE.but(batch_size=128)
+RECIPE = FAST_RECIPE.but(batch_size=128, localization_until=1.0)
 TRAIN = load_digits("train", source="offline")
 PROBE = load_digits("test", source="offline").images[:50]
 CROOKED = distort(PROBE, "RTS", torch.Generator().manual_seed(7)).images
@@ -187,10 +187,12 @@ def test_nearest_lets_no_gradient_through():
     assert "nearest" in found.advice
 
 
-def test_a_localization_factor_of_zero_is_named():
-    found = diagnose(train(upright(), RECIPE.but(localization_factor=0.0)))
+@pytest.mark.parametrize("name", ["localization_factor", "localization_until"])
+def test_a_recipe_that_freezes_the_localization_network_is_named(name):
+    found = diagnose(train(upright(), RECIPE.but(**{name: 0.0})))
     assert found.name == "frozen"
-    assert "localization_factor is 0" in found.advice
+    assert f"{name} is 0" in found.advice
+    assert found.advice.count("is 0:") == 1
 
 
 def test_labels_that_mean_nothing():

@@ -4,11 +4,13 @@ import json
 import math
 from dataclasses import asdict
 from importlib import resources
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.testing import assert_close
 
 from stncourse import (
     BACKGROUND,
@@ -89,6 +91,10 @@ class StepWatcher(list):
         ({"augment": -1.0}, ValueError, "augment"),
         ({"augment": 10}, ValueError, "augment"),
         ({"augment": "yes"}, ValueError, "augment"),
+        ({"localization_until": -0.1}, ValueError, "localization_until"),
+        ({"localization_until": 1.1}, ValueError, "localization_until"),
+        ({"localization_until": math.nan}, ValueError, "localization_until"),
+        ({"localization_until": "half"}, ValueError, "localization_until"),
     ],
 )
 def test_a_recipe_refuses_wrong_values_and_names_them(changes, error, name):
@@ -265,7 +271,8 @@ def test_the_recipe_augments_the_training_digits_before_the_transform_and_by_its
 
 
 def test_the_best_recipe_is_the_fast_one_for_longer_and_augmented():
-    assert FAST_RECIPE.but(name="best", epochs=BEST_RECIPE.epochs, augment=BEST_RECIPE.augment) == BEST_RECIPE
+    given = {name: getattr(BEST_RECIPE, name) for name in ("name", "epochs", "batch_size", "augment")}
+    assert FAST_RECIPE.but(**given, localization_until=1.0) == BEST_RECIPE
     assert BEST_RECIPE.augment > 0
     assert BEST_RECIPE.epochs > FAST_RECIPE.epochs
 
@@ -328,6 +335,61 @@ def test_localization_factor_scales_the_steps_of_the_localization_network_alone(
             assert steps[0.0][name].count_nonzero() == 0
         else:
             assert torch.equal(steps[0.25][name], steps[1.0][name])
+
+
+def localization_weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items() if name.startswith("stn.localization.")}
+
+
+@pytest.mark.parametrize(("until", "learning"), [(0.0, 0), (0.5, 6), (0.55, 7), (1.0, 12)])
+def test_the_localization_network_learns_in_the_first_part_of_the_training_only(until, learning):
+    model = make()
+    recipe = TUTORIAL_RECIPE.but(epochs=3, batch_size=math.ceil(len(TRAIN) / 4), localization_until=until)
+    weights = [localization_weights(model)]
+    had_gradient = []
+
+    def after_step(*_):
+        weights.append(localization_weights(model))
+        had_gradient.append([p.grad is not None for p in model.stn.localization.parameters()])
+
+    with register_optimizer_step_post_hook(after_step):
+        quick_fit(model, recipe)
+    changed = [any(not torch.equal(a[name], b[name]) for name in a) for a, b in pairwise(weights)]
+    assert changed == [True] * learning + [False] * (12 - learning)
+    assert [all(row) for row in had_gradient] == changed  # that none is computed is what makes a step cheaper
+    assert [any(row) for row in had_gradient] == changed
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_a_frozen_localization_network_leaves_the_classifiers_steps_as_they_are():
+    # Not to learn, and to learn at a rate of 0, is the same for the classifier.
+    models = [make() for _ in range(2)]
+    recipe = FAST_RECIPE.but(epochs=2, localization_until=1.0)
+    quick_fit(models[0], recipe.but(localization_factor=0.0))
+    quick_fit(models[1], recipe.but(localization_until=0.0))
+    assert_close(models[0].state_dict(), models[1].state_dict())
+
+
+def test_what_was_frozen_before_stays_frozen():
+    model = make()
+    model.stn.localization.requires_grad_(False)
+    before = localization_weights(model)
+    quick_fit(model, FAST_RECIPE.but(weight_decay=0.0))
+    assert_close(localization_weights(model), before, rtol=0, atol=0)
+    assert not any(p.requires_grad for p in model.stn.localization.parameters())
+
+
+def test_a_stopped_training_leaves_nothing_frozen():
+    model = make()
+
+    def stop(images, generator):
+        stop.seen += 1
+        return images * math.nan if stop.seen == 4 else images
+
+    stop.seen = 0
+    with pytest.raises(FloatingPointError):
+        quick_fit(model, FAST_RECIPE.but(epochs=4, batch_size=len(TRAIN)), transform=stop)
+    assert all(p.requires_grad for p in model.parameters())
 
 
 @pytest.mark.parametrize(("factor", "warm_up"), [(1.0, 0.25), (0.1, 0.25), (0.1, 0.5)])

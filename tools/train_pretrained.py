@@ -19,7 +19,7 @@ from stncourse.models import save_weights
 
 TARGET = Path(__file__).parents[1] / "stncourse" / "assets" / "stn_rts.safetensors"
 IMAGE_SIZE, OUTPUT_SIZE, SEED = 42, 28, 0
-CALM = FAST_RECIPE.but(batch_size=128)
+CALM = FAST_RECIPE.but(batch_size=128, localization_until=1.0)
 LOOK_WELL = CALM.but(name="look well", epochs=15, learning_rate=0.003, localization_factor=1.0)
 READ = CALM.but(name="read", epochs=4, learning_rate=0.005, localization_factor=0.0)
 
