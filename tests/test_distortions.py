@@ -6,6 +6,7 @@ import kornia
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.testing import assert_close
 
 from stncourse import KINDS, Sampler, affine_grid, distort, load_digits, projective_grid
 from stncourse.distortions import _moved_corners
@@ -155,7 +156,7 @@ def test_images_are_the_originals_sampled_at_the_grid_of_theta(digits, kind):
         expected_grid = grid
     else:
         expected_grid = F.affine_grid(theta, images.shape, align_corners=False)
-    torch.testing.assert_close(grid, expected_grid, atol=1e-5, rtol=0)
+    assert_close(grid, expected_grid, atol=1e-5, rtol=0)
     expected = F.grid_sample(digits.float(), expected_grid, align_corners=False)
     assert (images.float() - expected).abs().max() <= 0.51  # uint8: rounded
 
@@ -206,7 +207,7 @@ def test_a_gpu_distorts_alike(digits, kind):
         pytest.skip("needs a GPU")
     there, here = distort(digits.float().cuda(), kind, seeded()).images, distort(digits.float(), kind, seeded()).images
     assert there.device.type == "cuda"
-    torch.testing.assert_close(there.cpu(), here, atol=0.5, rtol=0)
+    assert_close(there.cpu(), here, atol=0.5, rtol=0)
 
 
 # R
@@ -216,7 +217,7 @@ def test_a_gpu_distorts_alike(digits, kind):
 def test_r_is_a_rotation_in_pixels_uniform_within_90_degrees(size):
     theta = many("R", size)
     matrix = in_pixels(theta, size, size)
-    torch.testing.assert_close(matrix @ matrix.mT, torch.eye(2).expand(len(matrix), 2, 2), atol=1e-5, rtol=0)
+    assert_close(matrix @ matrix.mT, torch.eye(2).expand(len(matrix), 2, 2), atol=1e-5, rtol=0)
     assert (torch.linalg.det(matrix) > 0).all()
     assert theta[:, :, 2].count_nonzero() == 0
     assert_uniform(angle(matrix), -90, 90)
@@ -229,7 +230,7 @@ def test_r_shows_a_positive_rotation_counter_clockwise():
     images, theta, _ = distort(spot, "R", seeded())
     turned = angle(theta[:, :, :2])
     x = (images.sum((1, 2)) * torch.arange(-14.0, 15)).sum(1) / images.sum((1, 2, 3))
-    torch.testing.assert_close(x, -11 * torch.sin(torch.deg2rad(turned)), atol=0.2, rtol=0)
+    assert_close(x, -11 * torch.sin(torch.deg2rad(turned)), atol=0.2, rtol=0)
 
 
 # RTS
@@ -242,7 +243,7 @@ def test_rts_rotation_and_magnification_are_uniform_in_their_ranges(size, canvas
     assert_uniform(magnification, 0.7, 1.2)
     assert_uniform(angle(matrix), -45, 45)
     rigid = matrix * magnification[:, None, None]
-    torch.testing.assert_close(rigid @ rigid.mT, torch.eye(2).expand(len(rigid), 2, 2), atol=1e-4, rtol=0)
+    assert_close(rigid @ rigid.mT, torch.eye(2).expand(len(rigid), 2, 2), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("size", "canvas"), [((28, 28), (42, 42)), ((1, 2), (2, 3))])
@@ -264,7 +265,7 @@ def test_rts_shows_the_digit_where_theta_says():
     ruler = (2 * torch.arange(42) + 1) / 42 - 1
     x = (images.sum((1, 2)) * ruler).sum(1) / images.sum((1, 2, 3))
     y = (images.sum((1, 3)) * ruler).sum(1) / images.sum((1, 2, 3))
-    torch.testing.assert_close(torch.stack([x, y], 1), inverse(theta)[:, :, 2], atol=0.01, rtol=0)
+    assert_close(torch.stack([x, y], 1), inverse(theta)[:, :, 2], atol=0.01, rtol=0)
 
 
 # P
@@ -277,7 +278,7 @@ def test_p_moves_the_corners_where_it_was_told(size):
     # distorted → original: from the corners to those of the square, clockwise from the upper left
     expected = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]]).expand(500, 4, 2)
     there = kornia.geometry.transform_points(theta.double(), corners)
-    torch.testing.assert_close(there.float(), expected, atol=1e-3, rtol=0)
+    assert_close(there.float(), expected, atol=1e-3, rtol=0)
 
 
 def test_p_is_kornias_warp():
@@ -290,19 +291,23 @@ def test_p_is_kornias_warp():
     matrix = kornia.geometry.get_perspective_transform(to_pixels(source), to_pixels(corners))
     expected = kornia.geometry.warp_perspective(images, matrix, (28, 28), align_corners=True)
     ours = distort(images, "P", seeded(1)).images
-    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=0)
+    assert_close(ours, expected, atol=1e-4, rtol=0)
     assert expected.flatten(1).std(1).min() > 0
 
 
-def test_p_corners_are_normal_around_those_of_the_shrunken_square():
-    corners = kornia.geometry.transform_points(
-        torch.linalg.inv(many("P", count=6000).double()),
-        torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]]).double().expand(6000, 4, 2),
-    )
-    pixels = 14 * corners * torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])  # outwards
-    # Half a side is 14 · (0.75 to 1); its own spread is 14 · 0.25 / √12 = 1.01 pixels.
-    assert abs(pixels.mean() - 14 * 0.875) < 0.2
-    assert abs(pixels.std() - math.hypot(5, 1.01)) < 0.15
+def test_p_corners_are_normal_along_the_diagonals_around_those_of_the_shrunken_square():
+    square = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]]).double()
+    theta = many("P", count=6000).double()
+    pixels = 14 * kornia.geometry.transform_points(torch.linalg.inv(theta), square.expand(6000, 4, 2))
+    outwards = pixels * square  # x and y, where both are positive outside the centre
+    assert_close(outwards[..., 0], outwards[..., 1], atol=1e-3, rtol=0)  # on the diagonal
+    from_centre = outwards.sum(2) / 2**0.5
+    # Half a diagonal is 14 √2 · (0.75 to 1); its own spread is 14 √2 · 0.25 / √12 = 1.43 pixels.
+    assert abs(from_centre.mean() - 14 * 2**0.5 * 0.875) < 0.2
+    assert abs(from_centre.std() - math.hypot(5, 1.43)) < 0.15
+    # Each corner moves by itself: what two share is the magnification.
+    shared = torch.corrcoef(from_centre.T) - torch.eye(4)
+    assert (shared - (1 - torch.eye(4)) * 1.43**2 / (25 + 1.43**2)).abs().max() < 0.05
 
 
 def test_p_corners_are_those_of_a_projection_of_the_square():
@@ -362,7 +367,7 @@ def test_e_is_a_thin_plate_spline_of_16_control_points(size):
 
 def test_e_is_the_original_sampled_at_the_grid(digits):
     images, _, grid = distort(digits.float(), "E", seeded())
-    torch.testing.assert_close(images, F.grid_sample(digits.float(), grid, align_corners=False), atol=1e-3, rtol=0)
+    assert_close(images, F.grid_sample(digits.float(), grid, align_corners=False), atol=1e-3, rtol=0)
 
 
 # TC
@@ -379,7 +384,7 @@ def test_tc_puts_the_digit_at_a_random_place_in_whole_pixels(size):
     for image, canvas, y, x in zip(images[:50], canvases[:50], top[:50].tolist(), left[:50].tolist(), strict=True):
         expected = torch.zeros(1, height, width)
         expected[:, y : y + size[0], x : x + size[1]] = image
-        torch.testing.assert_close(canvas, expected, atol=1e-4, rtol=0)
+        assert_close(canvas, expected, atol=1e-4, rtol=0)
     for place, room in ((left, width - size[1]), (top, height - size[0])):
         assert place.unique().tolist() == list(range(room + 1))
         assert abs(place.float().mean() - room / 2) < 0.04 * room
