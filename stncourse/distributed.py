@@ -179,7 +179,9 @@ def processes(device="auto"):
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         yield _current, resolve_device(device)
         return
-    import torch.distributed
+    # Imported before there is a process group: imported later, as torch does by itself when an optimizer is made, its
+    # functions keep the group as a default argument for ever, and with it threads that may abort Python's exit.
+    import torch.distributed.nn
 
     device = resolve_device(device)
     if device.type == "cuda":

@@ -99,6 +99,32 @@ def test_other_arguments_in_one_process_are_refused(said):
     assert any(message.startswith("ValueError: seed: expected the same in every process") for message in messages)
 
 
+THREADS = """
+from pathlib import Path
+from stncourse import FAST_RECIPE, STNClassifier, fit, load_digits
+from stncourse.distributed import processes
+
+def gloo():
+    return [name for task in Path("/proc/self/task").iterdir() if "gloo" in (name := (task / "comm").read_text())]
+
+digits = load_digits("train", source="offline").subset(slice(64))
+with processes("cpu") as (group, device):
+    fit(STNClassifier(), digits, None, FAST_RECIPE, device, verbose=False)
+    assert gloo()
+assert not gloo(), gloo()
+"""
+
+
+def test_no_thread_outlives_the_processes(tmp_path):
+    """Such a thread aborts Python's exit now and then ("terminate called without an active exception")."""
+    (tmp_path / "mine.py").write_text(THREADS)
+    command = "-m torch.distributed.run --standalone --nproc-per-node=2 mine.py"
+    result = subprocess.run(
+        [sys.executable, *command.split()], cwd=tmp_path, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
 def test_torchrun_trains_and_one_process_writes(tmp_path):
     command = "-m torch.distributed.run --standalone --nproc-per-node=2 -m stncourse train --recipe fast --epochs 1"
     where = ["--history", tmp_path / "history.json", "--save", tmp_path / "weights.safetensors"]
