@@ -158,7 +158,9 @@ def unpack(path, tensors, model, optimizer, generators):
         CheckpointError: a tensor is missing, unknown, or of another shape or dtype; a generator's state is none.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    memory = _memory_like(optimizer, parameters) if any(n.startswith("optimizer.") for n in tensors) else {}
+    # Of a parameter that is frozen, or that no step has reached yet, the optimizer remembers nothing.
+    remembered = {name.split(".")[1] for name in tensors if name.startswith("optimizer.")}
+    memory = {n: like for n, like in _memory_like(optimizer, parameters).items() if n.split(".")[1] in remembered}
     expected = {f"model.{name}": value for name, value in model.state_dict().items()} | memory
     check_tensors(path, tensors, expected | {f"random.{name}": state for name, state in generators.items()})
     states = {name: tensors[f"random.{name}"] for name in generators}

@@ -22,6 +22,8 @@ from stncourse.checkpoints import read_tensors, save_tensors
 ADAMW = Recipe("test", epochs=3, batch_size=32, optimizer="adamw", schedule="onecycle", localization_factor=0.1)
 SGD = Recipe("test", epochs=3, batch_size=32)
 AUGMENTED = ADAMW.but(augment=1.0)
+FROZEN, FROZEN_HALFWAY = (ADAMW.but(localization_until=until) for until in (0.0, 0.5))
+RECIPES = {"adamw": ADAMW, "sgd": SGD, "augmented": AUGMENTED, "frozen": FROZEN, "frozen halfway": FROZEN_HALFWAY}
 SCRIPT = Path(__file__).with_name("kill_and_resume.py")
 
 
@@ -98,7 +100,7 @@ def test_a_run_killed_at_random_moments_ends_as_one_that_never_was(tmp_path, see
     assert_same_run(tmp_path / "whole.safetensors", tmp_path / "killed.safetensors")
 
 
-@pytest.mark.parametrize("recipe", [ADAMW, SGD, AUGMENTED], ids=["adamw", "sgd", "augmented"])
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 @pytest.mark.parametrize("call", [1, 3, 5, 6, 14])  # 5 batches an epoch: the first, one inside, the last, …
 def test_an_interrupted_run_goes_on_bit_for_bit(digits, tmp_path, recipe, call):
     options = {"recipe": recipe, "transform": interrupted_at(0), "test": digits}
