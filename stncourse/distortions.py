@@ -142,12 +142,11 @@ _SQUARE = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], dty
 def _moved_corners(count, generator):
     """Where the corners of each digit's square go: ``(count, 4, 2)``, convex."""
     magnification = _uniform(count, 0.75, 1.0, generator)[:, None, None]
-    outwards = _SQUARE / 2**0.5  # of length 1, along the diagonals
-    spread = 2 * _CORNER_MOVES / _MNIST
-    corners = magnification * _SQUARE + spread * outwards * torch.randn(count, 4, 1, generator=generator)
+    outwards = 2 * _CORNER_MOVES / _MNIST * _SQUARE / 2**0.5  # one standard deviation along the diagonal
+    corners = torch.zeros(count, 4, 2, dtype=torch.float64)
     while (again := ~_is_convex(corners)).any():
-        moves = torch.randn(int(again.sum()), 4, 1, generator=generator)
-        corners[again] = magnification[again] * _SQUARE + spread * outwards * moves
+        amounts = torch.randn(int(again.sum()), 4, 1, generator=generator)
+        corners[again] = magnification[again] * _SQUARE + outwards * amounts
     return corners
 
 

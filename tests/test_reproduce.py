@@ -361,8 +361,8 @@ def test_the_cells_that_ship_are_sound_and_all_that_the_paper_has_are_there():
         assert cell["batch"] <= PAPER_BATCH
         assert cell["recipe"] == results["CNN", kind]["recipe"]
         weights = cell_path(folder, model, kind).with_suffix(".stn.safetensors")
-        assert weights.exists() or "ST-CNN" not in model
-        assert "ST-CNN" not in model or weights.stat().st_size < 200_000
+        if "ST-CNN" in model:  # there, and small
+            assert weights.stat().st_size < 200_000
 
 
 @kinds
