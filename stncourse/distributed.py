@@ -23,14 +23,21 @@ class ProcessLost(RuntimeError):
     """Another process of this training has ended, or cannot be reached any more."""
 
 
+def _loss(log_probabilities, labels, label_smoothing, reduction):
+    if not label_smoothing:
+        return F.nll_loss(log_probabilities, labels, reduction=reduction)
+    # It asks for scores; log-probabilities are such, and their own log-softmax.
+    return F.cross_entropy(log_probabilities, labels, label_smoothing=label_smoothing, reduction=reduction)
+
+
 class Alone:
     """One process, which has nobody to talk to. What it says about each method holds for :class:`Together` too."""
 
     rank, size = 0, 1
 
-    def loss(self, model, images, labels):
+    def loss(self, model, images, labels, label_smoothing=0.0):
         """This process's part of the batch's mean loss: the parts add up to it."""
-        return F.nll_loss(model(images), labels)
+        return _loss(model(images), labels, label_smoothing, "mean")
 
     def sum(self, *numbers):
         """Each number, added up over the processes, as floats."""
@@ -66,12 +73,12 @@ class Together(Alone):
         self.rank, self.size = self.comm.get_rank(), self.comm.get_world_size()
         self.device = device if self.comm.get_backend() == "nccl" else torch.device("cpu")
 
-    def loss(self, model, images, labels):
+    def loss(self, model, images, labels, label_smoothing=0.0):
         mine = self.share(len(labels))
         if mine.start == mine.stop:  # fewer images than processes
             return torch.zeros((), device=images.device)
         # Not the mean of means: shares need not be of one size.
-        return F.nll_loss(model(images[mine]), labels[mine], reduction="sum") / len(labels)
+        return _loss(model(images[mine]), labels[mine], label_smoothing, "sum") / len(labels)
 
     def sum(self, *numbers):
         numbers = torch.tensor([float(n) for n in numbers], dtype=torch.float64, device=self.device)

@@ -46,6 +46,8 @@ class Recipe:
         warm_up: for ``"onecycle"``, the part of the training that goes up.
         augment: strength of :func:`stncourse.augment` on the training digits; 0 for none.
         dropout: set in every dropout layer; None leaves the model's own.
+        label_smoothing: this part of each label is shared out among all classes, so that the network is not rewarded
+            for being surer than it should be (``torch.nn.functional.cross_entropy``'s; Szegedy et al. 2016, section 7).
 
     Raises:
         TypeError, ValueError: a value is not of the kind above.
@@ -66,6 +68,7 @@ class Recipe:
     warm_up: float = 0.25
     augment: float = 0.0
     localization_until: float = 1.0
+    label_smoothing: float = 0.0
 
     def __post_init__(self):
         _check.positive_int("epochs", self.epochs)
@@ -78,8 +81,10 @@ class Recipe:
                 raise ValueError(f"{name}: expected a number >= 0, got {_check.describe(value)}")
         if self.dropout is not None and not (isinstance(self.dropout, (int, float)) and 0 <= self.dropout <= 1):
             raise ValueError(f"dropout: expected a probability or None, got {_check.describe(self.dropout)}")
-        if not isinstance(self.warm_up, (int, float)) or not 0 <= self.warm_up < 1:
-            raise ValueError(f"warm_up: expected a fraction, from 0 to below 1, got {_check.describe(self.warm_up)}")
+        for name in ("warm_up", "label_smoothing"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not 0 <= value < 1:
+                raise ValueError(f"{name}: expected a fraction, from 0 to below 1, got {_check.describe(value)}")
         if not isinstance(self.localization_until, (int, float)) or not 0 <= self.localization_until <= 1:
             raise ValueError(
                 f"localization_until: expected a fraction, from 0 to 1, got {_check.describe(self.localization_until)}"
@@ -127,8 +132,9 @@ class History:
 
     Attributes:
         recipe: the :class:`Recipe` as a dict.
-        epochs: one dict per epoch: ``epoch`` (from 1), ``train_loss``, ``test_loss``, ``test_accuracy`` (None without
-            test digits), ``cpu_seconds`` and ``seconds`` of training alone.
+        epochs: one dict per epoch: ``epoch`` (from 1), ``train_loss`` (what was minimised: with dropout, augmentation
+            and smoothed labels, if any), ``test_loss``, ``test_accuracy`` (None without test digits), ``cpu_seconds``
+            and ``seconds`` of training alone.
         theta: snapshots of θ for the probe images: dicts ``{"step", "theta"}``, theta as nested lists ``(P, 2, 3)``;
             None for a transform that has no matrix.
         info: seed, hardware, versions, date and number of training digits.
@@ -384,7 +390,7 @@ class _Run:
 
     def _step(self, images, labels):
         self.optimizer.zero_grad()
-        loss = self.group.loss(self.model, images, labels)
+        loss = self.group.loss(self.model, images, labels, self.recipe.label_smoothing)
         (value,) = self.group.sum(loss.detach())
         if not math.isfinite(value):
             raise FloatingPointError(self._exploded(value))

@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import asdict
 from importlib import resources
 from itertools import pairwise
 
@@ -88,6 +87,9 @@ class StepWatcher(list):
         ({"warm_up": 1}, ValueError, "warm_up"),
         ({"warm_up": -0.1}, ValueError, "warm_up"),
         ({"warm_up": None}, ValueError, "warm_up"),
+        ({"label_smoothing": 1}, ValueError, "label_smoothing"),
+        ({"label_smoothing": -0.1}, ValueError, "label_smoothing"),
+        ({"label_smoothing": "some"}, ValueError, "label_smoothing"),
         ({"augment": -1.0}, ValueError, "augment"),
         ({"augment": 10}, ValueError, "augment"),
         ({"augment": "yes"}, ValueError, "augment"),
@@ -392,6 +394,19 @@ def test_a_stopped_training_leaves_nothing_frozen():
     assert all(p.requires_grad for p in model.parameters())
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_a_smoothed_label_is_shared_out_among_all_classes(smoothing):
+    models = [make() for _ in range(2)]
+    recipe = TUTORIAL_RECIPE.but(epochs=1, batch_size=len(TRAIN), dropout=0.0, label_smoothing=smoothing)
+    history = quick_fit(models[0], recipe)
+    targets = (1 - smoothing) * nn.functional.one_hot(TRAIN.labels, 10) + smoothing / 10
+    loss = -(targets * models[1].eval()(TRAIN.normalize(TRAIN.images))).sum(1).mean()  # without dropout
+    loss.backward()
+    torch.optim.SGD(models[1].parameters(), lr=recipe.learning_rate).step()
+    assert_close(history.column("train_loss"), [loss.item()], rtol=1e-5, atol=0)
+    assert_close(models[0].state_dict(), models[1].state_dict())
+
+
 @pytest.mark.parametrize(("factor", "warm_up"), [(1.0, 0.25), (0.1, 0.25), (0.1, 0.5)])
 def test_onecycle_climbs_for_its_warm_up_and_then_falls_to_a_thousandth(factor, warm_up):
     recipe = FAST_RECIPE.but(epochs=4, batch_size=25, localization_factor=factor, learning_rate=0.02, warm_up=warm_up)
@@ -603,7 +618,8 @@ def recorded(name):
 @pytest.mark.parametrize(("recipe", "least"), [(FAST_RECIPE, 0.9877), (BEST_RECIPE, 0.99)])
 def test_the_recorded_results_are_of_the_recipes_as_they_are(recipe, least):
     runs = [run for run in recorded("recipes.json")["runs"] if run["recipe"]["name"] == recipe.name]
-    assert [run["recipe"] for run in runs] == [asdict(recipe)] * 3
+    # A setting that recipes did not have then had its default.
+    assert [Recipe(**run["recipe"]) for run in runs] == [recipe] * 3
     assert sorted(run["seed"] for run in runs) == [0, 1, 2]
     assert all(least <= run["test_accuracy"] <= 1 for run in runs)
     assert all(run["train_digits"] == 60_000 and run["source"] == "mnist" for run in runs)

@@ -22,7 +22,9 @@ from stncourse.distributed import ProcessLost, processes
 PATIENCE = 120  # seconds, on a busy machine
 # The last batch of an epoch has one digit: fewer than processes.
 RECIPE = Recipe("together", epochs=3, batch_size=50, learning_rate=0.1, localization_factor=0.2, dropout=0.0)
-ADAMW = RECIPE.but(optimizer="adamw", learning_rate=0.002, schedule="onecycle", localization_until=0.5)
+ADAMW = RECIPE.but(
+    optimizer="adamw", learning_rate=0.002, schedule="onecycle", localization_until=0.5, label_smoothing=0.1
+)
 
 
 class Turn:
