@@ -35,7 +35,7 @@ class Alone:
 
     rank, size = 0, 1
 
-    def loss(self, model, images, labels, label_smoothing=0.0):
+    def loss(self, model, images, labels, label_smoothing):
         """This process's part of the batch's mean loss: the parts add up to it."""
         return _loss(model(images), labels, label_smoothing, "mean")
 
@@ -73,7 +73,7 @@ class Together(Alone):
         self.rank, self.size = self.comm.get_rank(), self.comm.get_world_size()
         self.device = device if self.comm.get_backend() == "nccl" else torch.device("cpu")
 
-    def loss(self, model, images, labels, label_smoothing=0.0):
+    def loss(self, model, images, labels, label_smoothing):
         mine = self.share(len(labels))
         if mine.start == mine.stop:  # fewer images than processes
             return torch.zeros((), device=images.device)

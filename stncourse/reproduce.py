@@ -91,7 +91,7 @@ BUDGETS = {
         (("CNN", "R"), ("ST-CNN Aff", "R")),
         1,
         batch_size=128,
-        chosen=_CHOSEN.format("Epochs: what a laptop does in minutes."),
+        chosen=_CHOSEN.format("Epochs, and smaller batches: what a laptop does in minutes."),
     ),
     "standard": Budget(
         "standard",
