@@ -95,10 +95,10 @@ BUDGETS = {
     ),
     "standard": Budget(
         "standard",
-        {"R": 40, "RTS": 40, "P": 40, "E": 16, "TC": 10},
+        {"R": 40, "RTS": 63, "P": 40, "E": 16, "TC": 10},
         CELLS,
         3,
-        chosen=_CHOSEN.format("Epochs: what one CPU core does in two to twenty minutes a cell."),
+        chosen=_CHOSEN.format("Epochs: what one CPU core does within half an hour a cell."),
     ),
     "full": Budget(
         "full",
