@@ -395,9 +395,8 @@ def run_job(job, train, measure, device, folder, verbose=True):
     """
     folder, recipe = Path(folder), job.budget.recipe(job.kind)
     path = cell_path(folder, job.model, job.kind)
-    before = read_cell(path) if path.exists() else None
-    if before:
-        job.same_cell(before)
+    if path.exists():
+        job.same_cell(read_cell(path))
     measure = distorted_test(measure, job.kind)
     model = job.network(tuple(measure.images.shape[-2:]))
     checkpoint = folder / f"{path.stem}-{job.seed}-{job.precision}-{job.measured_on}.checkpoint"
@@ -423,7 +422,9 @@ def run_job(job, train, measure, device, folder, verbose=True):
         "train_loss": history.column("train_loss"),
         **{name: info[name] for name in ("hardware", "versions", "date")},
     }
-    runs = sorted([*(before["runs"] if before else []), run], key=lambda run: run["seed"])
+    # Read again: a second process may have added its seed while this one trained.
+    others = [other for other in read_cell(path)["runs"] if other["seed"] != job.seed] if path.exists() else []
+    runs = sorted([*others, run], key=lambda run: run["seed"])
     cell = {
         "model": job.model,
         "distortion": job.kind,

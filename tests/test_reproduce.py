@@ -211,6 +211,26 @@ def test_seeds_that_are_run_later_join_the_same_cell(run, capsys):
     assert "run 1" not in capsys.readouterr().out  # nothing is left to do
 
 
+def test_seeds_that_another_process_adds_meanwhile_are_kept(run, tmp_path, monkeypatch):
+    run(seeds=1)
+    path = next(tmp_path.rglob("fcn_r.json"))
+
+    def fit_while_others_write(*arguments, **options):
+        history = fit(*arguments, **options)
+        cell = json.loads(path.read_text(encoding="utf-8"))
+        runs = [cell["runs"][0], *(cell["runs"][0] | {"seed": seed, "error": 60.0} for seed in (1, 2))]
+        errors = [entry["error"] for entry in runs]
+        error = {"mean": round(statistics.fmean(errors), 4), "std": round(statistics.stdev(errors), 4), "seeds": errors}
+        path.write_text(json.dumps(cell | {"runs": runs, "error": error}), encoding="utf-8")
+        return history
+
+    monkeypatch.setattr("stncourse.reproduce.fit", fit_while_others_write)
+    runs = run(seeds=2)["FCN", "R"]["runs"]
+    assert [entry["seed"] for entry in runs] == [0, 1, 2]
+    assert runs[1]["train_loss"] != runs[0]["train_loss"]  # our own seed 1, not the other's copy
+    assert runs[2]["error"] == 60.0
+
+
 def test_all_cells_get_a_seed_before_any_gets_the_next(run, capsys):
     run([("FCN", "E"), ("FCN", "R")], seeds=2)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ")]
