@@ -1,0 +1,128 @@
+"""Files that are there whole or not at all, however many processes write them at once."""
+
+import contextlib
+import glob
+import os
+import secrets
+import tempfile
+import time
+from pathlib import Path
+
+from stncourse import _check
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that somebody has open cannot be removed anyway
+    fcntl = None
+
+_PATIENCE = 2.0  # seconds; on Windows a file that another process has open cannot be replaced
+
+
+@contextlib.contextmanager
+def replacing(path, *, text=False):
+    """A new file to write to, which takes the place of ``path`` at the end of the block; after an error it does not.
+
+    It is private to this block and lies in the same folder, so that the replacement is one step of the file system. A
+    path that is a link stays one: what it points to is replaced. What a killed process left behind is removed.
+
+    Args:
+        path: the file; its folder has to be there. A device or a pipe is written to as it is.
+        text: whether it is UTF-8 text instead of bytes.
+
+    Yields:
+        The open file.
+
+    Raises:
+        OSError: it cannot be written; what was there before is still there.
+    """
+    path = Path(path).expanduser()
+    how = {"mode": "w", "encoding": "utf-8"} if text else {"mode": "wb"}
+    if _is_device(path):
+        with open(path, **how) as file:
+            yield file
+        return
+    path = Path(os.path.realpath(path))
+    _remove_left_behind(path)
+    handle, temporary = _private(path)
+    try:
+        with os.fdopen(handle, **how) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            if fcntl:
+                os.replace(temporary, path)  # still locked: nobody takes it for left behind
+        if not fcntl:
+            _replace_patiently(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _is_device(path):
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _private(path):
+    """(handle, path) of a new file beside ``path``, locked for as long as the handle is open."""
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+        # O_EXCL: never through a link that lies there. 0o666: with the permissions that any new file gets.
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        if not fcntl:
+            return handle, temporary
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, temporary
+        os.close(handle)  # another process took it for left behind before it was locked
+
+
+def _replace_patiently(source, target):
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return os.replace(source, target)
+        except PermissionError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+
+
+def _remove_left_behind(path):
+    """Remove the private files of processes that were killed: nobody holds their lock any more."""
+    for old in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 16}.new"):
+        with contextlib.suppress(OSError):
+            if not fcntl:
+                old.unlink()
+                continue
+            handle = os.open(old, os.O_WRONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                old.unlink()
+            finally:
+                os.close(handle)
+
+
+def check_writable(name, value):
+    """Check at the start of a long run that a file can be written at its end.
+
+    Returns:
+        The path, a Path.
+
+    Raises:
+        TypeError, ValueError, OSError: it cannot; ``name`` is the argument's.
+    """
+    path = _check.path(name, value)
+    if path.is_dir():
+        raise IsADirectoryError(f"{name}: expected a file, {path} is a folder")
+    if _is_device(path):
+        return path
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{name}: expected a file in a folder that exists, {folder} does not")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"{name}: cannot write into the folder {folder} ({error.strerror or error})") from error
+    return path
