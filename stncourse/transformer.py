@@ -131,3 +131,8 @@ class SpatialTransformer(nn.Module):
     def forward(self, images):
         """``(N, C, H, W)`` images -> warped ``(N, C, H_out, W_out)``."""
         return self.transform(images).images
+
+
+def transformers_in(model):
+    """Every :class:`SpatialTransformer` in a model, however deep it lies or is wrapped; each once, in order."""
+    return [module for module in model.modules() if isinstance(module, SpatialTransformer)]
