@@ -99,7 +99,7 @@ def test_affine_grid_last_axis_is_x_then_y():
         (torch.ones(1, 2, 3, dtype=torch.long), (4, 4), TypeError, "theta"),
         (torch.ones(2, 3), (4, 4), ValueError, "theta"),
         (torch.ones(1, 3, 2), (4, 4), ValueError, "theta"),
-        (IDENTITY, 4, ValueError, "size"),
+        (IDENTITY, 0, ValueError, "size"),
         (IDENTITY, (1, 4, 4), ValueError, "size"),
         (IDENTITY, (4, 0), ValueError, "size"),
         (IDENTITY, (4, 2.0), ValueError, "size"),
