@@ -341,10 +341,10 @@ class _MatrixGrid(nn.Module):
     def _square(self, parameters):
         """θ as ``(N, 3, 3)``."""
         matrix = self.theta(parameters)
-        if matrix.shape[1] == 3:
+        if _check.known(matrix.shape[1]) == 3:
             return matrix
-        last = torch.tensor([[[0.0, 0.0, 1.0]]], dtype=matrix.dtype, device=matrix.device)
-        return torch.cat([matrix, last.expand(matrix.shape[0], -1, -1)], 1)
+        zero = torch.zeros_like(matrix[:, :1])
+        return torch.cat([matrix, torch.cat([zero[..., :2], zero[..., 2:] + 1], -1)], 1)
 
     def forward(self, parameters, size):
         """``(N, num_parameters)`` and an output size, as for :func:`affine_grid` -> grid ``(N, H_out, W_out, 2)``."""

@@ -218,9 +218,10 @@ def _box_sizes(points):
     squared = torch.zeros_like(points)
     for axis in (1, 2):
         if _check.known(points.shape[axis]) > 1:
-            steps = points.diff(dim=axis).square()
-            last = steps[:, -1:] if axis == 1 else steps[:, :, -1:]
-            squared = squared + torch.cat([steps, last], axis)
+            rows = points.movedim(axis, 1)
+            # The last has no next one: it takes the step before. Not diff(), ONNX has no word for it.
+            steps = torch.cat([rows[:, 1:], rows[:, -1:]], 1) - torch.cat([rows[:, :-1], rows[:, -2:-1]], 1)
+            squared = squared + steps.square().movedim(1, axis)
     return (squared / _UNSHRUNK**2).clamp(min=1).sqrt()
 
 
@@ -243,7 +244,7 @@ def _box_means(images, points, boxes, padding_mode):
     corners = [low, torch.stack([high[..., 0], low[..., 1]], -1), torch.stack([low[..., 0], high[..., 1]], -1), high]
     # Beyond the edge there is nothing to add: the table stays at its last value.
     corners = [2 * corner.clamp(torch.zeros_like(size), size) / size - 1 for corner in corners]
-    a, b, c, d = F.grid_sample(sums, torch.cat(corners, 1), align_corners=True).chunk(4, dim=2)
+    a, b, c, d = F.grid_sample(sums, torch.cat(corners, 1), align_corners=True).unflatten(2, (4, -1)).unbind(2)
     return ((a - b - c + d) / (high - low).prod(-1)[:, None]).to(dtype)
 
 
