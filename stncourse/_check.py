@@ -144,7 +144,7 @@ def _whole(value, lengths, minimum):
     sizes = tuple(map(as_integer, (value, value) if row is None else row))
     if len(sizes) not in lengths:
         return None
-    for size, least in zip(reversed(sizes), (minimum, minimum, 0, 0), strict=False):
+    for size, least in zip(sizes, (0, 0, minimum, minimum)[-len(sizes) :], strict=True):
         if size is None or known(size) < least:
             return None
     return sizes[-2:]

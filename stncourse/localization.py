@@ -1,6 +1,8 @@
 """Localization network: image -> the parameters of a transform (Jaderberg et al. 2015, section 3.1)."""
 
+import contextlib
 import itertools
+import threading
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,7 @@ from stncourse.convolution import FirstConv2d
 
 # Below this a 7×7 convolution, a pooling, a 5×5 convolution and a pooling leave no pixel.
 _MINIMUM_SIZE = 18
+_SWAPPING = threading.RLock()
 _AFFINE_IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
@@ -79,10 +82,11 @@ class LocalizationNetwork(nn.Module):
         """
         last = self.fc_loc[-1]
         # A wrapped layer may have a .weight too, made anew in each call: to set it would do nothing, and say nothing.
-        if not isinstance(last, nn.Linear) or {name for name, _ in last.named_parameters()} != {"weight", "bias"}:
+        names = {name for name, _ in last.named_parameters()}
+        if not isinstance(last, nn.Linear) or names != {"weight", "bias"}:
             raise TypeError(
-                "fc_loc[-1]: expected a linear layer whose only parameters are a weight and a bias, to set them, got "
-                f"{_check.describe(last)}; set the start before the layer is wrapped"
+                "fc_loc[-1]: expected a linear layer whose only parameters are a weight and a bias, to set them, got a "
+                f"{type(last).__name__} with {sorted(names)}; set the start before the layer is wrapped"
             )
         _check.tensor("parameters", parameters, str(last.out_features))
         with torch.no_grad():
@@ -111,16 +115,18 @@ class _WideAtTheEnd(nn.Sequential):
 
 def _call_in_float32(layer, features):
     """Call a layer, with all its hooks and wrappers, on float32 features, its half precision tensors widened."""
-    tensors = itertools.chain(layer.named_parameters(), layer.named_buffers())
-    wide = {name: tensor.float() for name, tensor in tensors if tensor.dtype in HALF}
-    if not wide:  # under autocast, or quantized
-        return layer(features)
-    output = functional_call(layer, wide, features)
-    with torch.no_grad():
-        for name, buffer in layer.named_buffers():  # running statistics
-            if name in wide:
-                buffer.copy_(wide[name])
-    return output
+    # functional_call puts the wide tensors into the layer and takes them out again: one thread at a time.
+    with contextlib.nullcontext() if torch.compiler.is_compiling() else _SWAPPING:
+        tensors = itertools.chain(layer.named_parameters(), layer.named_buffers())
+        wide = {name: tensor.float() for name, tensor in tensors if tensor.dtype in HALF}
+        if not wide:  # under autocast, or quantized
+            return layer(features)
+        output = functional_call(layer, wide, features)
+        with torch.no_grad():
+            for name, buffer in layer.named_buffers():
+                if name in wide:  # running statistics
+                    buffer.copy_(wide[name])
+        return output
 
 
 def check_image_shape(images, channels, size):

@@ -190,8 +190,8 @@ def load_pretrained():
     ('RTS', (28, 28))
     """
     with resources.as_file(resources.files("stncourse") / "assets" / "stn_rts.safetensors") as path:
-        info = read_tensors(path)[1]
         with torch.device("cpu"):
+            info = read_tensors(path)[1]
             model = STNClassifier(info["image_size"], output_size=info["output_size"]).float()
-        model.info = load_weights(model, path)
+            model.info = load_weights(model, path)
     return model.eval()

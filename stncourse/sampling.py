@@ -150,7 +150,8 @@ class Sampler(nn.Module):
         dtype = images.dtype
         images, grid = at_least_float32(images), at_least_float32(grid)
         with without_autocast(images):
-            return self._pad_and_sample(images, grid).to(dtype)
+            output = self._pad_and_sample(images, grid)
+        return output if output.dtype == dtype else output.to(dtype)
 
     def extra_repr(self):
         return (
