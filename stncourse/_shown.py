@@ -22,7 +22,7 @@ class Shown(NamedTuple):
     like: Digits | None  #: the set whose numbers count; None: they have none
 
 
-def shown(images, labels=None, like=None, *, channels=None):
+def shown(images, labels=None, like=None, *, channels=None, name="images"):
     """Images to be shown, with all that their set knows of them.
 
     Args:
@@ -31,6 +31,7 @@ def shown(images, labels=None, like=None, *, channels=None):
         labels: N whole numbers, instead of the set's own; or None.
         like: the set whose numbers count. Default: ``images`` itself, else MNIST for one channel.
         channels: how many there have to be; default: any number.
+        name: of the argument ``images``, for the messages.
 
     Raises:
         TypeError, ValueError: an argument is not of the kind above.
@@ -39,10 +40,11 @@ def shown(images, labels=None, like=None, *, channels=None):
         like = images if like is None else like
         labels = images.labels if labels is None else labels
         images = images.images
-    images = as_tensor("images", images)
-    _check.tensor("images", images, f"N {channels or 'C'} H W", floating=False)
-    if images.is_meta or 0 in images.shape[1:]:
-        raise ValueError(f"images: expected images with pixels, got {_check.describe(images)} on {images.device}")
+    images = as_tensor(name, images)
+    _check.tensor(name, images, f"N {channels or 'C'} H W", floating=False)
+    if images.is_meta or images.layout != torch.strided or 0 in images.shape[1:]:
+        what = f"{_check.describe(images)}, {images.layout}, on {images.device}"
+        raise ValueError(f"{name}: expected pixels in memory, got {what}")
     if like is None and images.shape[1] == 1:
         like = _MNIST
     if like is not None:
@@ -53,8 +55,7 @@ def shown(images, labels=None, like=None, *, channels=None):
 def _check_numbers(like, images):
     if not isinstance(like, Digits):
         raise TypeError(f"like: expected the set that the images come from, got {_check.describe(like)}")
-    numbers = len(like.scale[0])
-    if numbers not in (1, images.shape[1]):
+    if like is not _MNIST and like.images.shape[1] != images.shape[1]:
         raise ValueError(f"like: expected a set of images with {images.shape[1]} channels, as these have, got {like!r}")
 
 

@@ -238,7 +238,8 @@ def _transformer(model):
     own = getattr(model, "stn", model)
     found = [own] if hasattr(own, "sampler") else transformers_in(model) if isinstance(model, torch.nn.Module) else []
     if not found:
-        raise TypeError(f"model: expected a SpatialTransformer or a model with one in it, got {_check.describe(model)}")
+        got = f"a {type(model).__name__}" if isinstance(model, torch.nn.Module) else _check.describe(model)
+        raise TypeError(f"model: expected a SpatialTransformer or a model with one in it, got {got} without")
     return found[0]
 
 

@@ -13,6 +13,7 @@ from stncourse.visualization import (
     BOX_COLOR,
     COLORS,
     Figure,
+    as_picture,
     as_pictures,
     as_theta,
     as_unit,
@@ -133,14 +134,12 @@ def draw_pixel_question(image, theta, pixel):
     >>> draw_pixel_question(torch.zeros(1, 28, 28), torch.tensor([[[1.0, 0, 0.4], [0, 1, 0]]]), (14, 8))
     Figure: output pixel (14, 8) on the right asks the input on the left for the colour at x = 13.6, y = 14.0
     """
-    image = as_tensor("image", image)
-    _check.tensor("image", image, "C H W", floating=False)
-    picture, theta = as_pictures(image[None])[0], as_theta(theta)
-    height, width = image.shape[-2:]
+    picture, theta = as_picture(image), as_theta(theta)
+    height, width = picture.shape[:2]
     row, column = map(_check.as_integer, _check.as_pair(pixel) or (None, None))
     if row is None or column is None or not (0 <= row < height and 0 <= column < width):
         raise ValueError(f"pixel: expected a (row, column) inside {height}×{width}, got {_check.describe(pixel)}")
-    pixels = as_unit(image)[None]
+    pixels = as_unit(as_tensor("image", image))[None]
     grid = affine_grid(theta, (height, width))
     x, y = to_pixels(grid[0, row, column], (height, width)).tolist()
     figure = Figure(
@@ -184,7 +183,7 @@ def draw_neighbours(image, x, y):
     """
     image = as_tensor("image", image)
     _check.tensor("image", image, "1 H W", floating=False)
-    pixels = torch.from_numpy(as_pictures(image[None])[0])
+    pixels = torch.from_numpy(as_picture(image))
     height, width = pixels.shape
     point = x, y
     x, y = map(_check.as_real, point)

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 
 from stncourse import _check
 from stncourse._shown import black, denormalize, shown
+from stncourse.device import resolve_device
 from stncourse.grids import affine_grid, affine_theta
 from stncourse.sampling import Sampler
 
@@ -162,7 +163,9 @@ def render(images, settings, device="cpu", picture=True, *, like=None, backgroun
     'The digit comes out moved left by 0.40.'
     """
     images, like = _raw_images(images, like)
-    theta = settings.matrix()
+    if not isinstance(settings, Settings):
+        raise TypeError(f"settings: expected Settings, got {_check.describe(settings)}")
+    theta, device = settings.matrix(), resolve_device(device)
     grid = affine_grid(theta.to(device), settings.size_for(images), settings.grid_align_corners).expand(
         len(images), -1, -1, -1
     )
@@ -222,8 +225,6 @@ def page(images):
     True
     """
     images, like = _raw_images(images)
-    if not len(images):
-        raise ValueError("images: expected at least one digit, got none")
     start = decompose(IDENTITY)
     data = {
         "digits": base64.b64encode(images.numpy().tobytes()).decode(),
@@ -244,6 +245,8 @@ def _raw_images(images, like=None):
     images, _, like = shown(images, like=like, channels=1)
     if images.dtype != torch.uint8:
         raise TypeError(f"images: expected raw uint8 images, got {_check.describe(images)}")
+    if not len(images):
+        raise ValueError("images: expected at least one digit, got none")
     return images, like
 
 

@@ -5,6 +5,7 @@ import io
 import itertools
 import math
 import textwrap
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import matplotlib.figure
@@ -110,8 +111,7 @@ def show_digits(images, titles=None, columns=10, alt=None):
     rows = -(-len(pictures) // columns)
     cell = 9 / max(columns, 5)
     titles = _as_titles(titles, len(pictures), cell)
-    lines = 0 if titles is None else max(title.count("\n") for title in titles) + 1
-    room = 0.25 + 0.16 * (lines - 1) if lines else 0  # for titles
+    room = 0 if titles is None else 0.25 + _more_lines(titles)
     figure = Figure(cell * columns, (cell + room) * rows, alt or f"{len(pictures)} images side by side")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes:
@@ -119,7 +119,7 @@ def show_digits(images, titles=None, columns=10, alt=None):
     for number, (ax, picture) in enumerate(zip(axes, pictures, strict=False)):  # the last row may have empty cells
         draw_image(ax, picture)
         if titles is not None:
-            ax.set_title(titles[number], fontsize=10, parse_math=False)
+            _write_title(ax, titles[number], 10)
     return figure
 
 
@@ -147,10 +147,9 @@ def show_grid(image, theta, output_size=None, padding_mode="zeros", every=2, tit
     Figure: left: the input with the sampling box of θ = [1.00, 0.00, 0.40; 0.00, 1.00, 0.00]; right: the output
     """
     image = as_tensor("image", image)
-    _check.tensor("image", image, "C H W", floating=False)
+    picture = as_picture(image)
     every = _check.positive_int("every", every)
     theta = as_theta(theta)
-    picture = as_pictures(image[None])[0]
     own_size = tuple(image.shape[-2:])
     size = own_size if output_size is None else _check.image_size("output_size", output_size)
     grid = affine_grid(theta, size)
@@ -207,7 +206,9 @@ def show_before_after(model, images, labels=None, *, like=None):
     kind = "images" if getattr(like, "classes", ()) else "digits"
     words = f"{len(before)} {kind} before and after the spatial transformer; the box on each input is where it looks"
     words += f"; not shown: {left_out} more that look at features" if left_out else ""
-    figure = Figure(max(1.05 * len(before), 4), 2.6 * len(looks), words)
+    width = max(1.05 * len(before), 4)
+    over, under = _answers_in_words(labels, answers, like, len(before), width / len(before))
+    figure = Figure(width, 2.6 * len(looks) + _more_lines(over) + _more_lines(under), words)
     axes = figure.subplots(2 * len(looks), len(before), squeeze=False)
     for row, look in enumerate(looks):
         which = f" {row + 1}" if len(looks) > 1 else ""
@@ -221,18 +222,34 @@ def show_before_after(model, images, labels=None, *, like=None):
             draw_image(bottom, passed_on[number])
         _row_label(tops[0], f"input{which}")
         _row_label(bottoms[0], f"output{which}")
-    if labels is not None:
-        inches = max(1.05, 4 / len(before))
-        _write_answers(axes[0], axes[-1], labels, answers, lambda label: as_text(label_name(like, label), inches))
+    for titles, row, size in ((over, axes[0], 11), (under, axes[-1], 10)):
+        for ax, title in zip(row, titles, strict=True):
+            _write_title(ax, title, size)
     return figure
 
 
-def _write_answers(tops, bottoms, labels, answers, name):
-    for number, label in enumerate(labels):
-        tops[number].set_title(name(label), fontsize=11, parse_math=False)
-        if answers is not None:
-            wrong = "" if answers[number] == label else " ✗"
-            bottoms[number].set_title(f"says {name(answers[number])}{wrong}", fontsize=10, parse_math=False)
+def _answers_in_words(labels, answers, like, count, inches):
+    """What stands over each input and each output: the class that it is, and the one that the model says."""
+    nothing = [""] * count
+    if labels is None:
+        return nothing, nothing
+    over = [as_text(label_name(like, label), inches - 0.1) for label in labels]
+    if answers is None:
+        return over, nothing
+    marks = ["" if answer == label else " ✗" for answer, label in zip(answers, labels, strict=True)]
+    says = [as_text(f"says {label_name(like, answer)}", inches - 0.2) for answer in answers]
+    return over, [text + mark for text, mark in zip(says, marks, strict=True)]
+
+
+def _more_lines(titles):
+    """Inches that titles of several lines need beyond those of one."""
+    return 0.18 * max(title.count("\n") for title in titles)
+
+
+def _write_title(ax, text, size):
+    """A title as it is written: "$" starts no formula."""
+    ax.set_title(text, fontsize=size, parse_math=False)
+    ax.set_anchor("N")  # the room that is left over goes below the picture, the title needs all above it
 
 
 def _draw_frame(ax, look, number):
@@ -257,7 +274,8 @@ def _transformers(model):
         own = getattr(model, "stn", model)  # may be one of your own making
         found = transformers_in(model) or ([own] if hasattr(own, "transform") else [])
     if not found:
-        raise TypeError(f"model: expected a SpatialTransformer or a model with one in it, got {_check.describe(model)}")
+        got = f"a {type(model).__name__}" if isinstance(model, torch.nn.Module) else _check.describe(model)
+        raise TypeError(f"model: expected a SpatialTransformer or a model with one in it, got {got} without")
     return found
 
 
@@ -392,20 +410,25 @@ def _curve(ax, x, y, name, style):
 def _write_legends(figure, entries, ncols=1):
     """The legend of each axes: inside of it, or below where it would cover the lines."""
     texts = {ax: [as_text(text, _LEGEND_WIDTH) for _, text in lines] for ax, lines in entries.items()}
-    heights = [sum(text.count("\n") + 1 for text in some) for some in texts.values()]
-    longest = max(len(line) for some in texts.values() for text in some for line in text.split("\n"))
-    below = max(heights) > 6 or longest > 40
-    if below:
-        width, height = figure.get_size_inches()
-        figure.set_size_inches(_checked_size(width, height + 0.18 * max(heights)))
-    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)} if below else {"ncols": ncols}
+    longest = {
+        ax: max((len(line) for text in some for line in text.split("\n")), default=0) for ax, some in texts.items()
+    }
+    below = max(map(len, texts.values())) > 6 or max(longest.values()) > 40
+    rows = 0
     for ax, lines in entries.items():
         if not lines:
             continue
+        # Of a width in points, not in parts of an axes that may be of any height.
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 4.5} if below else {}
+        columns = (1 if longest[ax] > 20 else 2) if below else ncols
         # Given to matplotlib at once, a text that begins with "_" would be left out, and "$" would start a formula.
-        legend = ax.legend([line for line, _ in lines], ["line"] * len(lines), fontsize=9, **place)
+        legend = ax.legend([line for line, _ in lines], ["line"] * len(lines), fontsize=9, ncols=columns, **place)
         for text, words in zip(legend.get_texts(), texts[ax], strict=True):
             text.set(text=words, parse_math=False)
+        rows = max(rows, sum(text.count("\n") + 1 for text in texts[ax]) / columns)
+    if below:
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(_checked_size(width, height + 0.22 * rows + 0.2))
 
 
 def plot_theta(history, probe=0):
@@ -530,28 +553,36 @@ def to_pixels(points, size):
     return ((points + 1) * points.new_tensor([size[1], size[0]]) - 1) / 2
 
 
-def as_unit(images):
+def as_unit(images, name="images"):
     """uint8, or floats that already are in [0, 1], -> float32 in [0, 1], on the CPU. Refuses what looks normalised."""
     images = images.detach().cpu()
     if images.dtype == torch.uint8:
         return images.float() / 255
     if not images.is_floating_point():
-        raise TypeError(f"images: expected uint8 or floating-point images, got {_check.describe(images)}")
+        raise TypeError(f"{name}: expected uint8 or floating-point pixels, got {_check.describe(images)}")
     images = images.float()
     if images.numel() and not (images.min() >= -1e-3 and images.max() <= 1 + 1e-3):
         raise ValueError(
-            f"images: expected pixels in [0, 1], got {images.min():.2f} to {images.max():.2f}; "
+            f"{name}: expected pixels in [0, 1], got {images.min():.2f} to {images.max():.2f}; "
             "if they are normalised, call denormalize first"
         )
     return images
 
 
-def as_pictures(images):
+def as_pictures(images, name="images"):
     """``(N, C, H, W)`` -> a list of arrays ``(H, W)`` or ``(H, W, 3)`` in [0, 1], for imshow."""
-    images = shown(images).images
+    images = shown(images, name=name).images
     if not len(images) or images.shape[1] not in (1, 3):
-        raise ValueError(f"images: expected at least one, of 1 or 3 channels, got {_check.describe(images)}")
-    return [image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).numpy() for image in as_unit(images)]
+        raise ValueError(f"{name}: expected at least one, of 1 or 3 channels, got {_check.describe(images)}")
+    images = as_unit(images, name)
+    return [image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).numpy() for image in images]
+
+
+def as_picture(image):
+    """The same for one image ``(C, H, W)``."""
+    image = as_tensor("image", image)
+    _check.tensor("image", image, "C H W", floating=False)
+    return as_pictures(image[None], "image")[0]
 
 
 def as_theta(theta):
@@ -565,7 +596,8 @@ def as_theta(theta):
         theta = theta[None]
     _check.tensor("theta", theta, "1 2 3")
     if theta.is_meta or not theta.isfinite().all():
-        raise ValueError(f"theta: expected finite numbers, got {theta}")
+        got = _check.describe(theta) if theta.is_meta else theta.flatten().tolist()
+        raise ValueError(f"theta: expected finite numbers, got {got}")
     return theta.detach().cpu().float()
 
 
@@ -585,14 +617,10 @@ def _as_titles(titles, count, inches):
     """None, or ``count`` texts that fit above pictures of this width."""
     if titles is None:
         return None
-    if isinstance(titles, (torch.Tensor, np.ndarray)) and titles.ndim:
-        titles = titles.tolist()
-    try:
-        titles = None if isinstance(titles, (str, bytes)) else [as_text(title, inches) for title in titles]
-    except TypeError:  # not to be iterated over
-        titles = None
-    if titles is None:
-        raise TypeError(f"titles: expected {count} texts")
+    texts = titles.tolist() if isinstance(titles, (torch.Tensor, np.ndarray)) else titles
+    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
+        raise TypeError(f"titles: expected {count} texts, got {_check.describe(titles)}")
+    titles = [as_text(text, inches) for text in texts]
     if len(titles) != count:
         raise ValueError(f"titles: expected {count}, one per image, got {len(titles)}")
     return titles
