@@ -235,8 +235,9 @@ def _outputs(theta, images, model, output_size, like):
 
 def _transformer(model):
     """The transformer whose θ ``fit`` records."""
-    own = getattr(model, "stn", model)
-    found = [own] if hasattr(own, "sampler") else transformers_in(model) if isinstance(model, torch.nn.Module) else []
+    own = getattr(model, "stn", model)  # may be one of your own making
+    found = transformers_in(model) if isinstance(model, torch.nn.Module) else []
+    found = found or ([own] if hasattr(own, "sampler") else [])
     if not found:
         got = f"a {type(model).__name__}" if isinstance(model, torch.nn.Module) else _check.describe(model)
         raise TypeError(f"model: expected a SpatialTransformer or a model with one in it, got {got} without")

@@ -288,18 +288,15 @@ def _watch(model, transformers, inputs):
     calls = []
 
     def note(stn, arguments, keywords, output):
-        calls.append((stn, arguments[0] if arguments else keywords["images"]))
+        calls.append((stn, next(iter((*arguments, *keywords.values())))))
 
     hooks = [stn.register_forward_hook(note, with_kwargs=True) for stn in transformers]
     try:
         # A compiled model would be compiled once more, for the hooks.
         with _modes.in_eval(model), torch.no_grad(), torch.compiler.set_stance("force_eager"):
             output = model(inputs)
-            for hook in hooks:
-                hook.remove()
             # A model may call stn.transform itself, past the hooks.
-            called = {stn for stn, _ in calls}
-            calls += [(stn, inputs) for stn in transformers if stn not in called]
+            calls = calls or [(stn, inputs) for stn in transformers]
             looks = [_look(stn, images, inputs) for stn, images in calls if images.shape[:2] == inputs.shape[:2]]
     finally:
         for hook in hooks:
