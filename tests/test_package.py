@@ -29,6 +29,7 @@ FLOORS = {
     "convolution": 0,
     "data": 0,
     "images": 1,
+    "_shown": 1,
     "localization": 1,
     "grids": 1,
     "splines": 1,
