@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from stncourse import _check
-from stncourse.checkpoints import check_writable
+from stncourse._files import check_writable
 from stncourse.data import denormalize, normalize
 from stncourse.grids import affine_grid, projective_grid
 from stncourse.sampling import Sampler

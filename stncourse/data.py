@@ -194,7 +194,7 @@ class Batches:
             raise TypeError(f"transform: expected a function or None, got {_check.describe(transform)}")
         self.batch_size = _check.positive_int("batch_size", batch_size)
         self.shuffle, self.transform = shuffle, transform
-        self.seed = _check.positive_int("seed", seed, minimum=0)
+        self.seed = _check.seed("seed", seed)
         self.epoch = 0  #: which epoch comes next
         self.generator = None  #: the epoch's own: of the order, then of ``transform``
         self._skip = (0, None)
@@ -207,7 +207,7 @@ class Batches:
 
     def __iter__(self):
         # One generator per epoch, so that an epoch can be repeated without having run those before it.
-        self.generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        self.generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**64)
         self.epoch += 1
         n = len(self.images)
         order = torch.randperm(n, generator=self.generator) if self.shuffle else torch.arange(n)

@@ -14,6 +14,7 @@ import threading
 import torch
 import torch.nn.functional as F
 
+from stncourse._state import put_into, tensors_of
 from stncourse.device import resolve_device
 
 _PATIENCE = datetime.timedelta(minutes=5)  # without a word from the others
@@ -51,9 +52,10 @@ class Alone:
         """Gradients of the whole batch's loss, in every process."""
         loss.backward()
 
-    def share(self, count):
-        """The part of ``count`` items that is this process's: a slice."""
-        return slice(0, count)
+    def share(self, count, rank=None):
+        """The part of ``count`` items that is this process's, or that of another ``rank``: a slice."""
+        rank = self.rank if rank is None else rank
+        return slice(count * rank // self.size, count * (rank + 1) // self.size)
 
     def first(self, function):
         """What ``function`` returns, or raises, in the first process; it is called there only."""
@@ -101,9 +103,6 @@ class Together(Alone):
             if mark:
                 parameter.grad = total.view_as(parameter).to(parameter)
 
-    def share(self, count):
-        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
-
     def first(self, function):
         said = [None, None]
         if self.rank == 0:
@@ -123,11 +122,16 @@ class Together(Alone):
         if self.any(different):  # all leave together
             names = ", ".join(different) or "arguments"
             raise ValueError(f"{names}: expected the same in every process of a training, process {self.rank} differs")
-        for tensor in model.state_dict().values():
-            wire = tensor.detach().to(self.device)
-            with _losing():
-                self.comm.broadcast(wire, src=0)
-            tensor.copy_(wire)
+        tensors = {}
+        for name, tensor in tensors_of(model).items():
+            wire = (
+                tensor.detach().to(self.device).contiguous().flatten().view(torch.uint8)
+            )  # not every dtype can be sent
+            if len(wire):
+                with _losing():
+                    self.comm.broadcast(wire, src=0)
+            tensors[name] = wire.view(tensor.dtype).view(tensor.shape)
+        put_into(model, tensors)
 
     def _reduce(self, tensor):
         with _losing():
