@@ -128,4 +128,4 @@ def _not_log_probabilities(output):
         return None
     if output.min() >= 0 and ((at_least_float32(output).sum(1) - 1).abs() < _TOLERANCE_HALF).all():
         return "probabilities: end with F.log_softmax(x, dim=1) instead of softmax"
-    return "scores (logits): end with F.log_softmax(x, dim=1)"
+    return "other numbers (scores, logits?): end with F.log_softmax(x, dim=1)"

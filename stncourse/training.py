@@ -518,7 +518,7 @@ class _Run:
             shared = f" in {self.group.size} processes" if self.group.size > 1 else ""
             raise ValueError(
                 f"batch_size: expected one that leaves no image alone, which this model cannot learn from ({error}), "
-                f"got {size} for {count} images{shared}" + (f"; {other} does" if other else "")
+                f"got {size} for {count} images{shared}" + (f"; {other} would do" if other else "")
             ) from error
 
     def _leaves_one(self, batch_size):
