@@ -160,6 +160,14 @@ def positive_int(name, value, *, minimum=1):
     return whole
 
 
+def seed(name, value):
+    """Return ``value`` as an int that seeds a ``torch.Generator``."""
+    whole = positive_int(name, value, minimum=0)
+    if whole >= 2**64:
+        raise ValueError(f"{name}: expected an int from 0 to 2**64 - 1, got {whole}")
+    return whole
+
+
 def number(name, value, expected, fits):
     """Return ``value`` as a Python number for which ``fits`` holds; ``expected`` says the same in words.
 

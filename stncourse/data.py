@@ -233,7 +233,7 @@ class Batches:
             raise TypeError(f"transform: expected a function or None, got {_check.describe(transform)}")
         self.batch_size = _check.positive_int("batch_size", batch_size)
         self.shuffle, self.transform = shuffle, transform
-        self.seed = _check.positive_int("seed", seed, minimum=0)
+        self.seed = _check.seed("seed", seed)
         self.epoch = 0  #: which epoch comes next
         self.generator = None  #: the epoch's own: of the order, then of ``transform``
         self._skip = (0, None)

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from stncourse import _check
-from stncourse.checkpoints import check_tensors, read_tensors, save_tensors
+from stncourse._state import tensors_of
+from stncourse.checkpoints import load_into, read_tensors, save_tensors
 from stncourse.convolution import FirstConv2d
 from stncourse.data import BACKGROUND
 from stncourse.localization import check_image_shape, pad_to
@@ -46,10 +47,14 @@ class DigitCNN(nn.Module):
         self.image_size = _check.image_size("image_size", image_size)
         self.in_channels = in_channels = _check.positive_int("in_channels", in_channels)
         rows, columns = (((max(size, _MINIMUM_SIZE) - 4) // 2 - 4) // 2 for size in self.image_size)
+<<<<<<< HEAD
         width = _check.number("width", width, "a number > 0", lambda number: 0 < number < math.inf)
         dropout = _check.number("dropout", dropout, "a probability, 0 to 1", lambda number: 0 <= number <= 1)
+=======
+        width = _check.number("width", width, "a number > 0", lambda value: 0 < value < math.inf)
+>>>>>>> f15-training
         first, second, hidden = (max(1, round(width * size)) for size in (10, 20, 50))
-        self.conv1 = FirstConv2d(in_channels, first, kernel_size=5)
+        self.conv1 = FirstConv2d(self.in_channels, first, kernel_size=5)
         self.conv2 = nn.Conv2d(first, second, kernel_size=5)
         self.conv2_drop = nn.Dropout2d(dropout)
         self.fc1 = nn.Linear(second * rows * columns, hidden)
@@ -145,17 +150,21 @@ def save_weights(model, info, path):
         info: dict that JSON can hold: what it is, how it was trained, how well it does.
         path: the file to write, atomically.
 
+    Names are those without wrappers: weights of ``torch.compile(model)`` or ``DataParallel(model)`` are the model's.
+    Weights that are tied are written under each of their names.
+
     Raises:
+        TypeError: ``info``, or a module's extra state, is nothing that such a file can hold.
         OSError: it cannot be written; what was there before is still there.
     """
-    save_tensors(path, model.state_dict(), info)
+    save_tensors(path, tensors_of(model), info)
 
 
 def load_weights(model, path):
     """Load into ``model`` what :func:`save_weights` wrote.
 
     Args:
-        model: a torch module with the same names and shapes.
+        model: a torch module with the same names and shapes, compiled or not.
         path: the file.
 
     Returns:
@@ -163,16 +172,15 @@ def load_weights(model, path):
 
     Raises:
         FileNotFoundError: no such file.
-        CheckpointError (a ValueError): the file is truncated, of another kind, or another model's; ``model`` is as it
-            was before.
+        CheckpointError (a ValueError): the file is truncated, damaged, of another kind, or another model's; ``model``
+            is as it was before.
 
     >>> save_weights(DigitCNN(), {"epochs": 2}, "cnn.safetensors")
     >>> load_weights(DigitCNN(), "cnn.safetensors")
     {'epochs': 2}
     """
     tensors, info = read_tensors(path)
-    check_tensors(path, tensors, model.state_dict())
-    model.load_state_dict(tensors)
+    load_into(model, path, tensors)
     return info
 
 

@@ -24,6 +24,10 @@ MODULES = sorted([path.stem for path in ROOT.glob("*.py") if path.stem != "__ini
 FLOORS = {
     "_check": -1,
     "_precision": -1,
+    "_modes": -1,
+    "_files": 0,
+    "_state": 0,
+    "_contract": 1,
     "device": 0,
     "distributed": 1,
     "convolution": 0,
