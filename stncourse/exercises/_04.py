@@ -5,7 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from stncourse.exercises._model import Code, Mistake, Question, cases_by_size
+from stncourse.exercises._model import Code, Question, cases_by_size
 from stncourse.exercises._pictures import warped
 
 
@@ -71,7 +71,6 @@ def _color_cases():
 
 COLOR_BETWEEN = Code(
     name="color_between",
-    notebook="04",
     title="One colour, by hand",
     task="""
 The colour at *one* place, without looking at all the pixels: find the four neighbours of (x, y), weigh each by its
@@ -85,29 +84,25 @@ nearness, add. A neighbour that lies outside the image counts as 0.
     solution=color_between,
     specification=_color_by_the_formula,
     cases=_color_cases,
-    mistakes=(
-        Mistake(
-            "x and y swapped",
+    mistakes={
+        "x and y swapped": (
             lambda image, x, y: _color_by_the_formula(image.T, x, y),
             "x and y are swapped: an image is indexed `image[row, column]`, that is [y, x].",
         ),
-        Mistake(
-            "weights exchanged",
+        "weights exchanged": (
             _weights_exchanged,
             "The weights are exchanged: the *nearer* neighbour counts more. At x = 0.25 column 0 has the weight 0.75.",
         ),
-        Mistake(
-            "zero padding not honoured",
+        "zero padding not honoured": (
             _color_with_repeated_edge,
-            "Outside the image you repeat its edge. Here a neighbour outside counts as 0, so the colour fades out"
-            " over one pixel.",
+            "Outside the image you repeat its edge. Here a neighbour outside counts as 0, "
+            "so the colour fades out over one pixel.",
         ),
-        Mistake(
-            "nearest",
+        "nearest": (
             _nearest,
             "That is the nearest pixel's colour alone. It would have no slope: mix the four neighbours.",
         ),
-    ),
+    },
 )
 
 
@@ -169,7 +164,6 @@ def _digit_and_frame():
 
 BILINEAR_SAMPLE = Code(
     name="bilinear_sample",
-    notebook="04",
     title="The sampler, for real images",
     task="""
 The sampler above knows one grey image. Write it for what a network has: a batch of N images with C channels each,
@@ -177,12 +171,12 @@ every image with a grid of its own. `align_corners=False`, outside lies 0. Equal
 gradients, by the images and by the grid.
 """,
     hints=(
-        "Start from `my_bilinear_sample` of this page. Only the picking of pixels changes: what comes out for one"
-        " place is now C numbers.",
-        "With `image = torch.arange(N).view(-1, 1, 1)`, `images[image, :, row, column]` has the shape (N, H_out, "
-        "W_out, C).",
-        "The weights are (N, H_out, W_out): give them a last axis with `[..., None]`. At the end bring C to its "
-        "place with `permute`.",
+        "Start from `my_bilinear_sample` of this page. Only the picking of pixels changes: what comes out for one "
+        "place is now C numbers.",
+        "With `image = torch.arange(N).view(-1, 1, 1)`, "
+        "`images[image, :, row, column]` has the shape (N, H_out, W_out, C).",
+        "The weights are (N, H_out, W_out): give them a last axis with `[..., None]`. "
+        "At the end bring C to its place with `permute`.",
     ),
     solution=sample_batch,
     specification=_sample,
@@ -190,46 +184,38 @@ gradients, by the images and by the grid.
     differentiable=(0, 1),
     draw=warped(lambda arguments: arguments[0]),
     example=_digit_and_frame,
-    mistakes=(
-        Mistake(
-            "x and y swapped",
+    mistakes={
+        "x and y swapped": (
             lambda images, grid: _sample(images, grid.flip(-1)),
             "x and y are swapped: `grid[..., 0]` is x, the *column*; `grid[..., 1]` is y, the *row*.",
         ),
-        Mistake(
-            "wrong align_corners",
+        "wrong align_corners": (
             lambda images, grid: _sample(images, grid, align_corners=True),
-            "That is the ruler of `align_corners=True`. With `False`, −1 is the outer *edge*: pixel = ((x + 1) · "
-            "W − 1) / 2.",
+            "That is the ruler of `align_corners=True`. With `False`, −1 is the outer *edge*: "
+            "pixel = ((x + 1) · W − 1) / 2.",
         ),
-        Mistake(
-            "off by half a pixel",
+        "off by half a pixel": (
             lambda images, grid: _sample(images, grid + 1 / _sides(images)),
-            "Everything is off by half a pixel: (x + 1) · W / 2 counts from the image's *edge*. The centre of "
-            "pixel 0 lies half a "
-            "pixel from there.",
+            "Everything is off by half a pixel: (x + 1) · W / 2 counts from the image's *edge*. The centre of pixel 0 "
+            "lies half a pixel from there.",
         ),
-        Mistake(
-            "zero padding not honoured",
+        "zero padding not honoured": (
             lambda images, grid: _sample(images, grid, padding="border"),
             "Outside the image you repeat its edge: that is what `clamp` does. A neighbour outside has to count as 0.",
         ),
-        Mistake(
-            "nearest",
+        "nearest": (
             lambda images, grid: _sample(images, grid, mode="nearest"),
             "You take the nearest pixel alone. Mix the four neighbours, or no slope will arrive at the grid.",
         ),
-        Mistake(
-            "H and W transposed",
+        "H and W transposed": (
             lambda images, grid: _sample(images, grid).transpose(2, 3),
             "The output is transposed: its height and width are those of the grid, H_out rows of W_out pixels.",
         ),
-        Mistake(
-            "H and W exchanged on the ruler",
+        "H and W exchanged on the ruler": (
             lambda images, grid: _sample(images, (grid + 1) * _sides(images).flip(0) / _sides(images) - 1),
             "x is measured with the height, and y with the width: x runs along the image's *width*.",
         ),
-    ),
+    },
 )
 
 
@@ -266,7 +252,6 @@ def _paint_outside(images, grid, background):
 
 SAMPLE_ON_BACKGROUND = Code(
     name="sample_on_background",
-    notebook="04",
     title="No bright frame",
     task="""
 `F.grid_sample` knows only one colour for the outside: 0. Make it pad with any `background`. Between the last pixel
@@ -283,41 +268,35 @@ operations are enough.
     differentiable=(0, 1),
     draw=warped(lambda arguments: arguments[0]),
     example=lambda: (*_wide_frame(), 0.4),
-    mistakes=(
-        Mistake(
-            "zero padding",
+    mistakes={
+        "zero padding": (
             lambda images, grid, background: _sample(images, grid),
             "The outside is still 0. On normalised digits that is the bright frame.",
         ),
-        Mistake(
-            "not moved back",
+        "not moved back": (
             lambda images, grid, background: _sample(images - background, grid),
             "You moved the background to 0 and sampled, but did not move back.",
         ),
-        Mistake(
-            "background added twice",
+        "background added twice": (
             lambda images, grid, background: _sample(images, grid) + background,
-            "Outside it is right, but inside everything became brighter by the background: it has to be taken off"
-            " *before* sampling.",
+            "Outside it is right, but inside everything became brighter by the background: "
+            "it has to be taken off *before* sampling.",
         ),
-        Mistake(
-            "moved the wrong way",
+        "moved the wrong way": (
             lambda images, grid, background: _sample(images + background, grid) - background,
             "The signs are exchanged: the outside came out as −background.",
         ),
-        Mistake(
-            "painted over",
+        "painted over": (
             _paint_the_zeros,
-            "You paint what came out as 0: a pixel half outside is mixed with black still, and a black pixel "
-            "inside is painted too.",
+            "You paint what came out as 0: a pixel half outside is mixed with black still, "
+            "and a black pixel inside is painted too.",
         ),
-        Mistake(
-            "hard edge",
+        "hard edge": (
             _paint_outside,
-            "You paint the places outside ±1: but the last half pixel inside is mixed with black still, and the "
-            "edge is a jump.",
+            "You paint the places outside ±1: but the last half pixel inside is mixed with black still, "
+            "and the edge is a jump.",
         ),
-    ),
+    },
 )
 
 
@@ -337,7 +316,6 @@ def _slope_by_autograd():
 
 SLOPE = Question(
     name="slope_by_place",
-    notebook="04",
     title="How steep?",
     task="""
 A row of 20 pixels; column 7 has the colour 0.2, column 8 has 0.8. The place x lies between them, 0.3 pixels right
@@ -352,25 +330,22 @@ paper.
     answer=_slope_by_autograd,
     explanation="Right minus left neighbour is 0.6 per pixel, and one unit of the ruler is 10 pixels. Where between "
     "the two the place lies does not matter.",
-    mistakes=(
-        Mistake(
-            "per pixel",
+    mistakes={
+        "per pixel": (
             0.6,
             "That is the slope per *pixel*. x is on the ruler from −1 to 1, where one unit is many pixels.",
         ),
-        Mistake("sign", -6.0, "The sign is wrong: further right lies the brighter pixel, so the colour grows with x."),
-        Mistake("whole width for half", 12.0, "The ruler is 2 long, not 1: one unit is *half* the row."),
-        Mistake(
-            "colour for slope",
+        "sign": (-6.0, "The sign is wrong: further right lies the brighter pixel, so the colour grows with x."),
+        "whole width for half": (12.0, "The ruler is 2 long, not 1: one unit is *half* the row."),
+        "colour for slope": (
             0.2 * 0.7 + 0.8 * 0.3,
             "That is the colour at this place. Asked is how fast it changes when the place moves.",
         ),
-        Mistake(
-            "divided for multiplied",
+        "divided for multiplied": (
             0.06,
             "One unit of x is *many* pixels, so the colour changes more than per pixel, not less.",
         ),
-    ),
+    },
 )
 
 EXERCISES = (COLOR_BETWEEN, SLOPE, BILINEAR_SAMPLE, SAMPLE_ON_BACKGROUND)

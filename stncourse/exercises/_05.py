@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from stncourse.data import BACKGROUND
-from stncourse.exercises._model import Code, Mistake, Question, cases_by_size
+from stncourse.exercises._model import Code, Question, cases_by_size
 from stncourse.exercises._pictures import warped
 
 
@@ -28,7 +28,6 @@ def _nll_cases():
 
 NLL = Code(
     name="nll",
-    notebook="05",
     title="The loss, by hand",
     task="""
 The network answers with ten log-probabilities per image. Write the loss: minus the one of the *true* digit,
@@ -42,35 +41,30 @@ averaged over the batch. Without `F.nll_loss`, and with its gradient.
     specification=lambda log_probabilities, labels: F.nll_loss(log_probabilities, labels),
     cases=_nll_cases,
     differentiable=(0,),
-    mistakes=(
-        Mistake(
-            "sign",
+    mistakes={
+        "sign": (
             lambda answers, labels: -F.nll_loss(answers, labels),
             "The sign is missing: log-probabilities are negative, and a loss has to *fall* when the network improves.",
         ),
-        Mistake(
-            "sum for mean",
+        "sum for mean": (
             lambda answers, labels: F.nll_loss(answers, labels, reduction="sum"),
-            "That is the sum over the batch: with twice as many images the steps would be twice as long. Take the"
-            " mean.",
+            "That is the sum over the batch: "
+            "with twice as many images the steps would be twice as long. Take the mean.",
         ),
-        Mistake(
-            "probability for log-probability",
+        "probability for log-probability": (
             lambda answers, labels: F.nll_loss(answers.exp(), labels),
             "You take minus the *probability*. The loss is minus its logarithm, which is what came in.",
         ),
-        Mistake(
-            "the answer for the truth",
+        "the answer for the truth": (
             lambda answers, labels: -answers.max(dim=1).values.mean(),
-            "You take the largest log-probability: how sure the network is, right or wrong. Asked is the one of "
-            "the true digit.",
+            "You take the largest log-probability: how sure the network is, right or wrong. "
+            "Asked is the one of the true digit.",
         ),
-        Mistake(
-            "all columns",
+        "all columns": (
             lambda answers, labels: -answers.mean(),
             "You average all ten columns. Only the one of the true digit counts.",
         ),
-    ),
+    },
 )
 
 
@@ -114,7 +108,6 @@ def _stn_example():
 
 STN_BY_HAND = Code(
     name="stn_by_hand",
-    notebook="05",
     title="A whole transformer in four lines",
     task="""
 Localization, grid, sampler, all in one function. The localization network is a single linear layer: it flattens
@@ -133,35 +126,30 @@ the images' own size, and the sampler. The images are normalised, so outside lie
     differentiable=(0, 1, 2),
     draw=warped(lambda arguments: arguments[0]),
     example=_stn_example,
-    mistakes=(
-        Mistake(
-            "zero padding",
+    mistakes={
+        "zero padding": (
             lambda images, weight, bias: _stn(images, weight, bias, background=0.0),
             "Outside lies 0: on normalised images that is the bright frame. Pad with `BACKGROUND`.",
         ),
-        Mistake(
-            "wrong align_corners",
+        "wrong align_corners": (
             lambda images, weight, bias: _stn(images, weight, bias, grid_corners=True),
             "The grid is made with `align_corners=True` and read with `False`: two rulers.",
         ),
-        Mistake(
-            "θ read by columns",
+        "θ read by columns": (
             lambda images, weight, bias: _stn(
                 images, weight, bias, change=lambda t: t.reshape(-1, 3, 2).transpose(1, 2).contiguous()
             ),
             "Six numbers are two rows of three: `.view(-1, 2, 3)`. Yours are three rows of two, transposed.",
         ),
-        Mistake(
-            "x and y swapped",
+        "x and y swapped": (
             lambda images, weight, bias: _stn(images, weight, bias, change=lambda t: t.flip(1)),
             "x and y of the grid are swapped: its last axis is (x, y).",
         ),
-        Mistake(
-            "bias forgotten",
+        "bias forgotten": (
             lambda images, weight, bias: _stn(images, weight, torch.zeros_like(bias)),
             "The bias is not added, and with it the identity is lost: θ starts near 0.",
         ),
-    ),
+    },
 )
 
 _RUNS = {"A": (2.1, 2.5, 1.7), "B": (1.9, 2.3, 2.4)}
@@ -169,7 +157,6 @@ _RUNS = {"A": (2.1, 2.5, 1.7), "B": (1.9, 2.3, 2.4)}
 
 SPREAD = Question(
     name="spread_of_seeds",
-    notebook="05",
     title="What stands behind the ±?",
     task="""
 Three seeds of one network made 2.1, 2.5 and 1.7 % errors. What is the number behind the ±, the standard deviation
@@ -183,26 +170,23 @@ of a *sample*?
     answer=lambda: statistics.stdev(_RUNS["A"]),
     tolerance=0.005,
     explanation="√((0² + 0.4² + 0.4²) / 2). `torch.std` and `statistics.stdev` divide by n − 1, `numpy.std` by n.",
-    mistakes=(
-        Mistake(
-            "divided by n",
+    mistakes={
+        "divided by n": (
             lambda: statistics.pstdev(_RUNS["A"]),
-            "You divided by n. The mean was computed from the same three runs, so a sample's spread is divided by"
-            " n − 1.",
+            "You divided by n. The mean was computed from the same three runs, "
+            "so a sample's spread is divided by n − 1.",
         ),
-        Mistake(
-            "variance for std",
+        "variance for std": (
             lambda: statistics.variance(_RUNS["A"]),
             "That is the variance, in squared percent. Take the root.",
         ),
-        Mistake("range", 0.8, "That is the range, from the best to the worst run. It grows with the number of runs."),
-        Mistake("mean for spread", 2.1, "That is the mean. The ± says how far a run usually is from it."),
-    ),
+        "range": (0.8, "That is the range, from the best to the worst run. It grows with the number of runs."),
+        "mean for spread": (2.1, "That is the mean. The ± says how far a run usually is from it."),
+    },
 )
 
 SEPARABLE = Question(
     name="which_claim",
-    notebook="05",
     title="What may you say?",
     task="""
 A second network made 1.9, 2.3 and 2.4 % errors (mean 2.2), the first one 2.1, 2.5 and 1.7 (mean 2.1). Which
@@ -221,20 +205,18 @@ sentence may you write?
     options=("first", "second", "equal", "open"),
     answer=lambda: "open",
     explanation="The means differ by 0.1, the runs of one network by 0.8. More seeds could settle it, either way.",
-    mistakes=(
-        Mistake(
-            "a seed's luck for a result",
+    mistakes={
+        "a seed's luck for a result": (
             "first",
-            "The means differ by 0.1, but runs of the *same* network differ by 0.8: with three other seeds the "
-            "order may be the other.",
+            "The means differ by 0.1, but runs of the *same* network differ by 0.8: "
+            "with three other seeds the order may be the other.",
         ),
-        Mistake("spread for quality", "second", "A small spread means that the runs agree, not that they are good."),
-        Mistake(
-            "no evidence for evidence of none",
+        "spread for quality": ("second", "A small spread means that the runs agree, not that they are good."),
+        "no evidence for evidence of none": (
             "equal",
             "That would have to be *shown*: with a spread this large, a true difference of 0.3 could well hide in it.",
         ),
-    ),
+    },
 )
 
 EXERCISES = (NLL, SPREAD, SEPARABLE, STN_BY_HAND)

@@ -3,7 +3,7 @@
 import torch
 
 from stncourse.exercises._04 import a_digit
-from stncourse.exercises._model import Code, Mistake, Puzzle
+from stncourse.exercises._model import Code, Puzzle
 from stncourse.exercises._pictures import pictures
 from stncourse.grids import affine_grid, affine_theta
 from stncourse.sampling import bilinear_sample
@@ -32,7 +32,6 @@ def _theta(**options):
 
 MOVE = Puzzle(
     name="puzzle_move",
-    notebook="07",
     title="Puzzle: move it",
     task="""
 Run the check as it is: it shows a digit, and where it has to be. It only moved: a *quarter* of the picture's width
@@ -50,38 +49,33 @@ The pixels decide.
     draw=_draw,
     solution_line="[[1, 0, -0.5], [0, 1, 0.25]]",
     explanation=(
-        "The frame goes left and down, so what is seen through it comes out further right and up. The "
-        "whole picture is 2 wide."
+        "The frame goes left and down, so what is seen through it comes out further right and up. "
+        "The whole picture is 2 wide."
     ),
     tolerance=0.008,
-    mistakes=(
-        Mistake(
-            "translation sign",
+    mistakes={
+        "translation sign": (
             lambda: _theta(translation=(0.5, -0.25)),
             "It went exactly the other way: θ moves the *frame*, and the digit goes against it.",
         ),
-        Mistake(
-            "y points up",
+        "y points up": (
             lambda: _theta(translation=(-0.5, -0.25)),
             "Left and right are right. But y points *down*: to lift the digit, the frame has to go down, ty > 0.",
         ),
-        Mistake(
-            "x and y swapped",
+        "x and y swapped": (
             lambda: _theta(translation=(0.25, -0.5)),
             "x and y are swapped: tx, in the first row, is the sideways one.",
         ),
-        Mistake(
-            "half the way",
+        "half the way": (
             lambda: _theta(translation=(-0.25, 0.125)),
-            "The direction is right, but half as far: the ruler from −1 to 1 is 2 long, so a quarter of the "
-            "picture is 0.5.",
+            "The direction is right, but half as far: the ruler from −1 to 1 is 2 long, "
+            "so a quarter of the picture is 0.5.",
         ),
-    ),
+    },
 )
 
 TURN_AND_ZOOM = Puzzle(
     name="puzzle_turn",
-    notebook="07",
     title="Puzzle: turn it and enlarge it",
     task="""
 The digit has to come out 1.5 times as large, and turned by 30° *counter-clockwise*. Say first what the frame has to
@@ -99,29 +93,25 @@ do, then write its θ.
     solution_line="affine_theta(rotation=30, scale=1 / 1.5)",
     explanation="A frame of 1/1.5 the size, turned clockwise.",
     tolerance=0.008,
-    mistakes=(
-        Mistake(
-            "inverse θ",
+    mistakes={
+        "inverse θ": (
             lambda: _theta(rotation=-30, scale=1.5),
-            "That is exactly the inverse: smaller, and turned the other way. θ says what the *frame* does, not "
-            "the digit.",
+            "That is exactly the inverse: smaller, and turned the other way. "
+            "θ says what the *frame* does, not the digit.",
         ),
-        Mistake(
-            "inverse scale",
+        "inverse scale": (
             lambda: _theta(rotation=30, scale=1.5),
             "The turn is right. But a frame 1.5 times as large takes in more, and shows it *smaller*.",
         ),
-        Mistake(
-            "inverse rotation",
+        "inverse rotation": (
             lambda: _theta(rotation=-30, scale=1 / 1.5),
             "The size is right. But the digit came out turned clockwise: it goes against the frame.",
         ),
-        Mistake(
-            "degrees for radians",
+        "degrees for radians": (
             lambda: _theta(rotation=0.5235987755982988, scale=1 / 1.5),
             "Hardly turned at all: you gave π/6, but `affine_theta` takes degrees.",
         ),
-    ),
+    },
 )
 
 
@@ -154,7 +144,6 @@ def _undo_cases():
 
 UNDO = Code(
     name="undo",
-    notebook="07",
     title="Undo (stretch)",
     task="""
 Somebody warped a digit with θ. Write the θ that warps it back, for a whole batch. (Colours beyond the edge are
@@ -170,38 +159,33 @@ just this.
     specification=_undo_by_hand,
     cases=_undo_cases,
     differentiable=(0,),
-    mistakes=(
-        Mistake(
-            "shift not turned",
+    mistakes={
+        "shift not turned": (
             lambda theta: torch.cat([torch.linalg.inv(theta[:, :, :2]), -theta[:, :, 2:]], dim=2),
-            "The block is right, but the shift is not simply −t: on the way back it passes through the inverse "
-            "block, −A⁻¹ t.",
+            "The block is right, but the shift is not simply −t: "
+            "on the way back it passes through the inverse block, −A⁻¹ t.",
         ),
-        Mistake(
-            "transposed for inverse",
+        "transposed for inverse": (
             lambda theta: torch.cat(
                 [theta[:, :, :2].transpose(1, 2), -theta[:, :, :2].transpose(1, 2) @ theta[:, :, 2:]], dim=2
             ),
             "You transpose the block. That undoes a turn, but not a scale or a shear.",
         ),
-        Mistake(
-            "translation sign",
+        "translation sign": (
             lambda theta: torch.cat(
                 [torch.linalg.inv(theta[:, :, :2]), torch.linalg.inv(theta[:, :, :2]) @ theta[:, :, 2:]], dim=2
             ),
             "The shift has the wrong sign: going back subtracts it.",
         ),
-        Mistake(
-            "translation forgotten",
+        "translation forgotten": (
             lambda theta: torch.cat([torch.linalg.inv(theta[:, :, :2]), theta[:, :, 2:] * 0], dim=2),
             "The block is right, but the digit stays shifted: the last column has to undo t.",
         ),
-        Mistake(
-            "minus for inverse",
+        "minus for inverse": (
             lambda theta: -theta,
             "Undoing is not the negative: −1 in the block mirrors the picture at its centre.",
         ),
-    ),
+    },
 )
 
 EXERCISES = (MOVE, TURN_AND_ZOOM, UNDO)
