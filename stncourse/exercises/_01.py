@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from stncourse.exercises._inputs import seeded
 from stncourse.exercises._model import Code, Question, cases_by_size
 
 
@@ -21,9 +22,8 @@ def _normalize_one_by_one(images, mean, std):
     return result
 
 
-def _raw_images(count, channels, height, width, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, (count, channels, height, width), generator=generator, dtype=torch.uint8)
+def _raw_images(*shape, seed):
+    return torch.randint(0, 256, shape, **seeded(seed, torch.uint8))
 
 
 def _normalize_cases():
@@ -160,15 +160,13 @@ def _squared_as_bytes(batches):
 
 
 def _batches_cases():
-    few = [torch.tensor([[[[0, 255]]]], dtype=torch.uint8)]
-    return cases_by_size(
-        [
-            (few,),
-            ([_raw_images(1, 1, 1, 3, seed=5), _raw_images(2, 1, 1, 3, seed=6)],),
-            ([_raw_images(4, 3, 5, 4, seed=7), _raw_images(1, 3, 5, 4, seed=8) // 4],),
-            ([_raw_images(8, 1, 7, 7, seed=9), _raw_images(8, 1, 7, 7, 10), _raw_images(3, 1, 7, 7, seed=11) // 2],),
-        ]
-    )
+    several = [
+        [torch.tensor([[[[0, 255]]]], dtype=torch.uint8)],
+        [_raw_images(1, 1, 1, 3, seed=5), _raw_images(2, 1, 1, 3, seed=6)],
+        [_raw_images(4, 3, 5, 4, seed=7), _raw_images(1, 3, 5, 4, seed=8) // 4],
+        [_raw_images(8, 1, 7, 7, seed=9), _raw_images(8, 1, 7, 7, seed=10), _raw_images(3, 1, 7, 7, seed=11) // 2],
+    ]
+    return cases_by_size([(batches,) for batches in several])
 
 
 MEAN_AND_STD = Code(

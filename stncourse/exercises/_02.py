@@ -5,6 +5,7 @@ import math
 import torch
 from torch import nn
 
+from stncourse.exercises._inputs import FLOATS
 from stncourse.exercises._model import Code, Question
 
 
@@ -132,6 +133,11 @@ def _undone(degrees):
     return torch.cat([torch.linalg.inv(turn.permute(2, 0, 1)), torch.zeros(len(degrees), 2, 1, dtype=degrees.dtype)], 2)
 
 
+def _sines_of_one_sign(degrees):
+    cosine, sine, zero = degrees.deg2rad().cos(), degrees.deg2rad().sin(), 0 * degrees
+    return torch.stack([cosine, sine, zero, sine, cosine, zero], dim=1).view(-1, 2, 3)
+
+
 TURN_BACK = Code(
     name="turn_back",
     title="The right answers for a teacher (stretch)",
@@ -150,7 +156,7 @@ of them *back*, for the whole batch at once.
     cases=lambda: [
         (torch.tensor(angles, dtype=dtype),)
         for angles in ([0.0], [30.0], [90.0, -45.0], [10.0, 200.0, -75.0])
-        for dtype in (torch.float64, torch.float32)
+        for dtype in FLOATS
     ],
     differentiable=(0,),
     mistakes={
@@ -163,13 +169,7 @@ of them *back*, for the whole batch at once.
             "`sin` and `cos` take radians, and get degrees here: `torch.deg2rad`.",
         ),
         "sines of one sign": (
-            lambda degrees: torch.stack(
-                [
-                    torch.stack([degrees.deg2rad().cos(), degrees.deg2rad().sin(), 0 * degrees], dim=1),
-                    torch.stack([degrees.deg2rad().sin(), degrees.deg2rad().cos(), 0 * degrees], dim=1),
-                ],
-                dim=1,
-            ),
+            _sines_of_one_sign,
             "The two sines of a turn have opposite signs. With the same sign the frame is mirrored or sheared.",
         ),
         "x and y swapped": (

@@ -5,6 +5,15 @@ import math
 import torch
 import torch.nn.functional as F
 
+from stncourse.exercises._classic import (
+    hw_transposed,
+    other_align_corners,
+    shift_negated,
+    theta_inverted,
+    theta_transposed,
+    xy_swapped,
+)
+from stncourse.exercises._inputs import FLOATS, thetas
 from stncourse.exercises._model import Code, Question, cases_by_size
 from stncourse.exercises._pictures import places
 from stncourse.grids import affine_grid
@@ -108,33 +117,17 @@ def _grid(theta, size):
     return F.affine_grid(theta, (len(theta), 1, *size), align_corners=False)
 
 
-def _some_thetas(count, dtype, seed):
-    """θ of every kind, none of them special."""
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(count, 2, 3, generator=generator, dtype=dtype)
-    return torch.eye(2, 3, dtype=dtype) + 0.4 * noise
-
-
 def _grid_cases():
     identity = torch.eye(2, 3, dtype=torch.float64)[None]
     right = torch.tensor([[[1.0, 0.0, 0.4], [0.0, 1.0, 0.0]]], dtype=torch.float64)
     turned = torch.tensor([[[0.8, -0.6, 0.0], [0.6, 0.8, 0.0]]], dtype=torch.float64)
     simple = [(theta, size) for size in ((1, 1), (1, 2), (2, 3)) for theta in (identity, right, turned)]
     random = [
-        (_some_thetas(count, dtype, seed=count), size)
+        (thetas(count, dtype, seed=count), size)
         for count, size in ((1, (1, 4)), (2, (3, 2)), (3, (4, 5)), (5, (6, 6)))
-        for dtype in (torch.float64, torch.float32)
+        for dtype in FLOATS
     ]
     return cases_by_size(simple + random)
-
-
-def _inverse(theta):
-    last = torch.tensor([0.0, 0.0, 1.0], dtype=theta.dtype).expand(len(theta), 1, 3)
-    return torch.linalg.inv(torch.cat([theta, last], dim=1))[:, :2]
-
-
-def _with_other_shift(theta):
-    return torch.cat([theta[:, :, :2], -theta[:, :, 2:]], dim=2)
 
 
 def _half_a_pixel(theta, size):
@@ -163,11 +156,11 @@ and any size, with `align_corners=False`. Equal to torch's, and its gradient by 
     specification=_grid,
     cases=_grid_cases,
     differentiable=(0,),
-    draw=places(lambda arguments: arguments[1]),
+    draw=places,
     example=lambda: (torch.tensor([[[0.8, -0.3, 0.1], [0.3, 0.8, 0.0]]]), (4, 6)),
     mistakes={
         "x and y swapped": (
-            lambda theta, size: _grid(theta, size).flip(-1),
+            xy_swapped(_grid),
             "x and y are swapped in the answer: a place is (x, y), the column first, "
             "though an image is indexed [row, column].",
         ),
@@ -177,17 +170,17 @@ and any size, with `align_corners=False`. Equal to torch's, and its gradient by 
             "Along a row of the image it is x that grows.",
         ),
         "inverse θ": (
-            lambda theta, size: _grid(_inverse(theta), size),
+            theta_inverted(_grid),
             "You use the inverse of θ. θ maps output → input already: the output's place goes in, "
             "the input's comes out.",
         ),
         "wrong align_corners": (
-            lambda theta, size: affine_grid(theta, size, align_corners=True),
+            other_align_corners(affine_grid),
             "That is `align_corners=True`: your first and last centre lie at ±1. "
             "Here ±1 are the outer *edges* of the image.",
         ),
         "translation sign": (
-            lambda theta, size: _grid(_with_other_shift(theta), size),
+            shift_negated(_grid),
             "The shift has the wrong sign: tx and ty are simply added to the place.",
         ),
         "no translation": (
@@ -200,12 +193,12 @@ and any size, with `align_corners=False`. Equal to torch's, and its gradient by 
             "A centre lies at (2i + 1)/n − 1.",
         ),
         "H and W transposed": (
-            lambda theta, size: _grid(theta, size[::-1]),
+            hw_transposed(_grid),
             "Height and width are exchanged: `size` is (height, width), "
             "and the grid has `height` rows of `width` places.",
         ),
         "θ transposed": (
-            lambda theta, size: _grid(torch.cat([theta[:, :, :2].transpose(1, 2), theta[:, :, 2:]], 2), size),
+            theta_transposed(_grid),
             "θ's left 2×2 block is used transposed, which turns the other way: a place is a row here, "
             "so θ has to be transposed once.",
         ),
@@ -255,7 +248,7 @@ numbers in, a (2, 3) tensor out.
             "That is the naive turn: it does not look at `size`, and comes out skewed where the image is not square.",
         ),
         "H and W transposed": (
-            lambda degrees, size: _turn_by_matrices(degrees, size[::-1]),
+            hw_transposed(_turn_by_matrices),
             "Height and width are exchanged, or D stands where D⁻¹ belongs: −sin gets H/W, +sin gets W/H.",
         ),
         "degrees for radians": (

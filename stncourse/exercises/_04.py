@@ -5,6 +5,8 @@ import math
 import torch
 import torch.nn.functional as F
 
+from stncourse.exercises._classic import other_align_corners
+from stncourse.exercises._inputs import a_digit, in_both_types, seeded
 from stncourse.exercises._model import Code, Question, cases_by_size
 from stncourse.exercises._pictures import warped
 
@@ -21,12 +23,12 @@ def color_between(image, x, y):
     return total
 
 
-def _color_by_the_formula(image, x, y):
-    """Equation 5 of the paper, over all pixels."""
+def _color_by_the_formula(image, x, y, kernel=lambda distance: max(0, 1 - abs(distance))):
+    """Equation 3 of the paper, over all pixels; with this kernel it is equation 5."""
     total = 0.0
     for n in range(image.shape[0]):
         for m in range(image.shape[1]):
-            total += image[n, m].item() * max(0, 1 - abs(x - m)) * max(0, 1 - abs(y - n))
+            total += image[n, m].item() * kernel(x - m) * kernel(y - n)
     return total
 
 
@@ -35,38 +37,13 @@ def _color_with_repeated_edge(image, x, y):
     return _color_by_the_formula(image, min(max(x, 0), width - 1), min(max(y, 0), height - 1))
 
 
-def _weights_exchanged(image, x, y):
-    height, width = image.shape
-    left, top = math.floor(x), math.floor(y)
-    total = 0.0
-    for m, weight_x in ((left, x - left), (left + 1, left + 1 - x)):
-        for n, weight_y in ((top, y - top), (top + 1, top + 1 - y)):
-            if 0 <= m < width and 0 <= n < height:
-                total += image[n, m].item() * weight_x * weight_y
-    return total
-
-
-def _nearest(image, x, y):
-    column, row = math.floor(x + 0.5), math.floor(y + 0.5)
-    inside = 0 <= row < image.shape[0] and 0 <= column < image.shape[1]
-    return image[row, column].item() if inside else 0.0
-
-
 def _color_cases():
     small = torch.tensor([[0.2, 0.8], [0.4, 1.0], [0.6, 0.1]])
-    places = (
-        (0.0, 0.0),
-        (1.0, 2.0),
-        (0.25, 0.0),
-        (0.3, 1.6),
-        (0.9, 0.2),
-        (-0.4, 0.3),
-        (0.5, 2.7),
-        (1.2, 1.0),
-        (-5.0, 1.0),
-    )
-    large = torch.rand(5, 7, generator=torch.Generator().manual_seed(0))
-    return [(small, x, y) for x, y in places] + [(large, 4.4, 2.8), (large, 5.9, 0.1), (large, 6.5, 4.5)]
+    inside = ((0.0, 0.0), (1.0, 2.0), (0.25, 0.0), (0.3, 1.6), (0.9, 0.2))
+    at_the_edge = ((-0.4, 0.3), (0.5, 2.7), (1.2, 1.0), (-5.0, 1.0))
+    large = torch.rand(5, 7, **seeded(0))
+    on_small = [(small, x, y) for x, y in (*inside, *at_the_edge)]
+    return [*on_small, (large, 4.4, 2.8), (large, 5.9, 0.1), (large, 6.5, 4.5)]
 
 
 COLOR_BETWEEN = Code(
@@ -90,7 +67,7 @@ nearness, add. A neighbour that lies outside the image counts as 0.
             "x and y are swapped: an image is indexed `image[row, column]`, that is [y, x].",
         ),
         "weights exchanged": (
-            _weights_exchanged,
+            lambda image, x, y: _color_by_the_formula(image, x, y, lambda d: abs(d) if -1 <= d < 1 else 0),
             "The weights are exchanged: the *nearer* neighbour counts more. At x = 0.25 column 0 has the weight 0.75.",
         ),
         "zero padding not honoured": (
@@ -99,7 +76,7 @@ nearness, add. A neighbour that lies outside the image counts as 0.
             "so the colour fades out over one pixel.",
         ),
         "nearest": (
-            _nearest,
+            lambda image, x, y: _color_by_the_formula(image, x, y, lambda d: -0.5 <= d < 0.5),
             "That is the nearest pixel's colour alone. It would have no slope: mix the four neighbours.",
         ),
     },
@@ -129,30 +106,23 @@ def _sample(images, grid, mode="bilinear", padding="zeros", align_corners=False)
 
 def _sample_cases():
     """Images from 1×2 up; grids that lie on the image, between its pixels, and beyond its edge."""
+    shapes = [  # of the images, and (H_out, W_out)
+        ((1, 1, 1, 2), (1, 1)),
+        ((1, 1, 2, 3), (1, 2)),
+        ((1, 1, 3, 2), (2, 3)),
+        ((2, 1, 4, 3), (3, 4)),
+        ((3, 2, 5, 6), (4, 3)),
+    ]
     cases = []
-    for seed, (count, channels, size, out) in enumerate(
-        [
-            (1, 1, (1, 2), (1, 1)),
-            (1, 1, (2, 3), (1, 2)),
-            (1, 1, (3, 2), (2, 3)),
-            (2, 1, (4, 3), (3, 4)),
-            (3, 2, (5, 6), (4, 3)),
-        ]
-    ):
-        for dtype in (torch.float64, torch.float32):
-            generator = torch.Generator().manual_seed(seed)
-            images = torch.rand(count, channels, *size, generator=generator, dtype=dtype)
-            grid = 2.6 * torch.rand(count, *out, 2, generator=generator, dtype=dtype) - 1.3
-            cases.append((images, grid))
+    for (shape, out), random in in_both_types(shapes):
+        images = torch.rand(shape, **random)
+        cases.append((images, 2.6 * torch.rand(len(images), *out, 2, **random) - 1.3))
     return cases_by_size(cases)
 
 
-def a_digit(label=3):
-    """A shipped digit, ``(1, 1, 28, 28)`` float32 in [0, 1], for pictures."""
-    from stncourse.data import load_digits
-
-    digits = load_digits("test", source="offline")
-    return digits.images[digits.labels == label][2:3] / 255
+def _sides(images):
+    """(width, height), as the grid has them."""
+    return torch.tensor(images.shape[:1:-1], dtype=images.dtype)
 
 
 def _digit_and_frame():
@@ -182,7 +152,7 @@ gradients, by the images and by the grid.
     specification=_sample,
     cases=_sample_cases,
     differentiable=(0, 1),
-    draw=warped(lambda arguments: arguments[0]),
+    draw=warped,
     example=_digit_and_frame,
     mistakes={
         "x and y swapped": (
@@ -190,7 +160,7 @@ gradients, by the images and by the grid.
             "x and y are swapped: `grid[..., 0]` is x, the *column*; `grid[..., 1]` is y, the *row*.",
         ),
         "wrong align_corners": (
-            lambda images, grid: _sample(images, grid, align_corners=True),
+            other_align_corners(_sample),
             "That is the ruler of `align_corners=True`. With `False`, −1 is the outer *edge*: "
             "pixel = ((x + 1) · W − 1) / 2.",
         ),
@@ -219,11 +189,6 @@ gradients, by the images and by the grid.
 )
 
 
-def _sides(images):
-    """(width, height), as the grid has them."""
-    return torch.tensor(images.shape[:1:-1], dtype=images.dtype)
-
-
 def sample_on_background(images, grid, background):
     """images (N, C, H, W), grid (N, H_out, W_out, 2) -> (N, C, H_out, W_out)."""
     return F.grid_sample(images - background, grid, align_corners=False) + background
@@ -236,18 +201,19 @@ def _sample_on_a_larger_canvas(images, grid, background):
     return F.grid_sample(canvas, grid / 3, align_corners=False)
 
 
-def _background_cases():
-    return [(images, grid, background) for images, grid in _sample_cases() for background in (-0.5, 2.0)]
+def _wide_frame_on_grey():
+    theta = torch.tensor([[[1.6, 0.0, 0.0], [0.0, 1.6, 0.0]]])
+    return a_digit(), F.affine_grid(theta, (1, 1, 28, 28), align_corners=False), 0.4
 
 
 def _paint_the_zeros(images, grid, background):
     seen = _sample(images, grid)
-    return torch.where(seen == 0, torch.full_like(seen, background), seen)
+    return torch.where(seen == 0, background, seen)
 
 
 def _paint_outside(images, grid, background):
     outside = (grid.abs() > 1).any(-1)[:, None]
-    return torch.where(outside, torch.full_like(_sample(images, grid), background), _sample(images, grid))
+    return torch.where(outside, background, _sample(images, grid))
 
 
 SAMPLE_ON_BACKGROUND = Code(
@@ -264,10 +230,10 @@ operations are enough.
     ),
     solution=sample_on_background,
     specification=_sample_on_a_larger_canvas,
-    cases=_background_cases,
+    cases=lambda: [(*case, background) for case in _sample_cases() for background in (-0.5, 2.0)],
     differentiable=(0, 1),
-    draw=warped(lambda arguments: arguments[0]),
-    example=lambda: (*_wide_frame(), 0.4),
+    draw=warped,
+    example=_wide_frame_on_grey,
     mistakes={
         "zero padding": (
             lambda images, grid, background: _sample(images, grid),
@@ -298,11 +264,6 @@ operations are enough.
         ),
     },
 )
-
-
-def _wide_frame():
-    theta = torch.tensor([[[1.6, 0.0, 0.0], [0.0, 1.6, 0.0]]])
-    return a_digit(), F.affine_grid(theta, (1, 1, 28, 28), align_corners=False)
 
 
 def _slope_by_autograd():

@@ -5,9 +5,12 @@ import statistics
 import torch
 import torch.nn.functional as F
 
-from stncourse.data import BACKGROUND
+from stncourse.data import BACKGROUND, normalize
+from stncourse.exercises._inputs import FLOATS, a_digit, in_both_types, seeded
 from stncourse.exercises._model import Code, Question, cases_by_size
 from stncourse.exercises._pictures import warped
+from stncourse.grids import affine_grid
+from stncourse.sampling import bilinear_sample
 
 
 def my_nll(log_probabilities, labels):
@@ -19,10 +22,10 @@ def my_nll(log_probabilities, labels):
 def _nll_cases():
     cases = []
     for count in (1, 2, 5):
-        for dtype in (torch.float64, torch.float32):
-            generator = torch.Generator().manual_seed(count)
-            answers = torch.randn(count, 10, generator=generator, dtype=dtype).log_softmax(1)
-            cases.append((answers, torch.randint(10, (count,), generator=generator)))
+        for dtype in FLOATS:
+            random = seeded(count, dtype)
+            answers = torch.randn(count, 10, **random).log_softmax(1)
+            cases.append((answers, torch.randint(10, (count,), generator=random["generator"])))
     return cases
 
 
@@ -78,9 +81,6 @@ def stn_by_hand(images, weight, bias):
 
 def _stn(images, weight, bias, grid_corners=False, background=BACKGROUND, change=lambda theta: theta):
     """The three parts, as the package has them."""
-    from stncourse.grids import affine_grid
-    from stncourse.sampling import bilinear_sample
-
     theta = torch.einsum("np,kp->nk", images.flatten(1), weight) + bias
     grid = affine_grid(change(theta.reshape(-1, 2, 3)), tuple(images.shape[-2:]), grid_corners)
     return bilinear_sample(images - background, grid) + background
@@ -88,20 +88,15 @@ def _stn(images, weight, bias, grid_corners=False, background=BACKGROUND, change
 
 def _stn_cases():
     cases = []
-    for seed, shape in enumerate([(1, 1, 2, 3), (2, 1, 3, 4), (3, 2, 5, 4)]):
-        for dtype in (torch.float64, torch.float32):
-            generator = torch.Generator().manual_seed(seed)
-            images = torch.randn(shape, generator=generator, dtype=dtype)
-            weight = 0.1 * torch.randn(6, images[0].numel(), generator=generator, dtype=dtype)
-            bias = torch.tensor([1.1, -0.3, 0.2, 0.4, 1.2, -0.1], dtype=dtype)
-            cases.append((images, weight, bias))
+    for shape, random in in_both_types([(1, 1, 2, 3), (2, 1, 3, 4), (3, 2, 5, 4)]):
+        images = torch.randn(shape, **random)
+        weight = 0.1 * torch.randn(6, images[0].numel(), **random)
+        bias = torch.tensor([1.1, -0.3, 0.2, 0.4, 1.2, -0.1], dtype=images.dtype)
+        cases.append((images, weight, bias))
     return cases_by_size(cases)
 
 
 def _stn_example():
-    from stncourse.data import normalize
-    from stncourse.exercises._04 import a_digit
-
     images = normalize(a_digit())
     return images, torch.zeros(6, images.numel()), torch.tensor([0.9, -0.6, 0.1, 0.6, 0.9, 0.2])
 
@@ -124,7 +119,7 @@ the images' own size, and the sampler. The images are normalised, so outside lie
     specification=_stn,
     cases=_stn_cases,
     differentiable=(0, 1, 2),
-    draw=warped(lambda arguments: arguments[0]),
+    draw=warped,
     example=_stn_example,
     mistakes={
         "zero padding": (
@@ -152,7 +147,7 @@ the images' own size, and the sampler. The images are normalised, so outside lie
     },
 )
 
-_RUNS = {"A": (2.1, 2.5, 1.7), "B": (1.9, 2.3, 2.4)}
+_RUNS = (2.1, 2.5, 1.7)
 
 
 SPREAD = Question(
@@ -167,17 +162,17 @@ of a *sample*?
         "Three runs have only two distances of their own (the third follows, as they add up to 0): divide by n − 1.",
     ),
     variable="plus_minus",
-    answer=lambda: statistics.stdev(_RUNS["A"]),
+    answer=lambda: statistics.stdev(_RUNS),
     tolerance=0.005,
     explanation="√((0² + 0.4² + 0.4²) / 2). `torch.std` and `statistics.stdev` divide by n − 1, `numpy.std` by n.",
     mistakes={
         "divided by n": (
-            lambda: statistics.pstdev(_RUNS["A"]),
+            lambda: statistics.pstdev(_RUNS),
             "You divided by n. The mean was computed from the same three runs, "
             "so a sample's spread is divided by n − 1.",
         ),
         "variance for std": (
-            lambda: statistics.variance(_RUNS["A"]),
+            lambda: statistics.variance(_RUNS),
             "That is the variance, in squared percent. Take the root.",
         ),
         "range": (0.8, "That is the range, from the best to the worst run. It grows with the number of runs."),

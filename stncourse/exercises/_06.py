@@ -4,18 +4,9 @@ import math
 
 import torch
 
+from stncourse.exercises._classic import hw_transposed, theta_inverted, xy_swapped
+from stncourse.exercises._inputs import FLOATS, thetas
 from stncourse.exercises._model import Code, cases_by_size
-
-
-def _thetas(count, dtype, seed):
-    noise = torch.randn(count, 2, 3, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-    return torch.eye(2, 3, dtype=dtype) + 0.4 * noise
-
-
-def _square(theta):
-    """θ with the row 0 0 1 below."""
-    last = torch.tensor([0.0, 0.0, 1.0], dtype=theta.dtype).expand(len(theta), 1, 3)
-    return torch.cat([theta, last], dim=1)
 
 
 def box_corners(theta, size):
@@ -61,19 +52,19 @@ comes first. In this order: where the output's top left, top right, bottom right
     cases=lambda: cases_by_size(
         [(torch.eye(2, 3, dtype=torch.float64)[None], (2, 2))]
         + [
-            (_thetas(count, dtype, seed=count), size)
+            (thetas(count, dtype, seed=count), size)
             for count, size in ((1, (2, 3)), (2, (5, 4)), (3, (28, 28)), (3, (42, 30)))
-            for dtype in (torch.float64, torch.float32)
+            for dtype in FLOATS
         ]
     ),
     differentiable=(0,),
     mistakes={
         "x and y swapped": (
-            lambda theta, size: _corners_one_by_one(theta, size).flip(-1),
+            xy_swapped(_corners_one_by_one),
             "x and y are swapped: a corner is (x, y), its column first.",
         ),
         "H and W transposed": (
-            lambda theta, size: _corners_one_by_one(theta, size[::-1]),
+            hw_transposed(_corners_one_by_one),
             "x is stretched by the height and y by the width: x runs along the image's *width*.",
         ),
         "off by half a pixel": (
@@ -87,7 +78,7 @@ comes first. In this order: where the output's top left, top right, bottom right
             "Here they are the image's edges.",
         ),
         "inverse θ": (
-            lambda theta, size: _corners_one_by_one(torch.linalg.inv(_square(theta))[:, :2], size),
+            theta_inverted(_corners_one_by_one),
             "That is where the *input's* corners go. θ maps output → input, "
             "so the output's corners go in, without an inverse.",
         ),
@@ -140,7 +131,7 @@ to 180°.
             [(-45, 0.6, 0.2), (10, 1.5, 0)],
             [(120, 0.8, 0.3), (-150, 2, 0), (90, 0.5, -0.1)],
         )
-        for dtype in (torch.float64, torch.float32)
+        for dtype in FLOATS
     ],
     differentiable=(0,),
     mistakes={
@@ -203,9 +194,9 @@ turn was left.
     solution=two_in_a_row,
     specification=_two_in_a_row_slowly,
     cases=lambda: [
-        (_thetas(count, dtype, seed=count), _thetas(count, dtype, seed=10 + count))
+        (thetas(count, dtype, seed=count), thetas(count, dtype, seed=10 + count))
         for count in (1, 2, 5)
-        for dtype in (torch.float64, torch.float32)
+        for dtype in FLOATS
     ],
     differentiable=(0, 1),
     mistakes={

@@ -1,8 +1,11 @@
 """Exercises of notebook 07, the playground: find the θ."""
 
+import math
+
 import torch
 
-from stncourse.exercises._04 import a_digit
+from stncourse.exercises._classic import shift_negated
+from stncourse.exercises._inputs import FLOATS, a_digit, around
 from stncourse.exercises._model import Code, Puzzle
 from stncourse.exercises._pictures import pictures
 from stncourse.grids import affine_grid, affine_theta
@@ -26,6 +29,9 @@ def _draw(picture, target, got):
     return pictures(panels, words)
 
 
+_THE_DIGIT = {"picture": _picture, "warp": _warp, "draw": _draw, "tolerance": 0.008}
+
+
 def _theta(**options):
     return affine_theta(**options)[0]
 
@@ -44,15 +50,12 @@ The pixels decide.
     ),
     variable="moved",
     target=lambda: _theta(translation=(-0.5, 0.25)),
-    picture=_picture,
-    warp=_warp,
-    draw=_draw,
     solution_line="[[1, 0, -0.5], [0, 1, 0.25]]",
     explanation=(
         "The frame goes left and down, so what is seen through it comes out further right and up. "
         "The whole picture is 2 wide."
     ),
-    tolerance=0.008,
+    **_THE_DIGIT,
     mistakes={
         "translation sign": (
             lambda: _theta(translation=(0.5, -0.25)),
@@ -87,12 +90,9 @@ do, then write its θ.
     ),
     variable="turned",
     target=lambda: _theta(rotation=30, scale=1 / 1.5),
-    picture=_picture,
-    warp=_warp,
-    draw=_draw,
     solution_line="affine_theta(rotation=30, scale=1 / 1.5)",
     explanation="A frame of 1/1.5 the size, turned clockwise.",
-    tolerance=0.008,
+    **_THE_DIGIT,
     mistakes={
         "inverse θ": (
             lambda: _theta(rotation=-30, scale=1.5),
@@ -108,7 +108,7 @@ do, then write its θ.
             "The size is right. But the digit came out turned clockwise: it goes against the frame.",
         ),
         "degrees for radians": (
-            lambda: _theta(rotation=0.5235987755982988, scale=1 / 1.5),
+            lambda: _theta(rotation=math.pi / 6, scale=1 / 1.5),
             "Hardly turned at all: you gave π/6, but `affine_theta` takes degrees.",
         ),
     },
@@ -135,11 +135,14 @@ def _undo_cases():
     right = torch.tensor([[[1.0, 0.0, 0.4], [0.0, 1.0, 0.0]]], dtype=torch.float64)
     turned = torch.tensor([[[0.8, -0.6, 0.3], [0.6, 0.8, -0.2]]], dtype=torch.float64)
     some = [
-        torch.eye(2, 3, dtype=dtype) + 0.3 * torch.randn(count, 2, 3, generator=generator, dtype=dtype)
-        for count in (2, 4)
-        for dtype in (torch.float64, torch.float32)
+        around(torch.eye(2, 3), count, 0.3, generator=generator, dtype=dtype) for count in (2, 4) for dtype in FLOATS
     ]
     return [(theta,) for theta in (right, turned, *some)]
+
+
+def _undo_with(block_and_shift):
+    """(block, shift) of θ -> (block, shift) of the answer."""
+    return lambda theta: torch.cat(block_and_shift(theta[:, :, :2], theta[:, :, 2:]), dim=2)
 
 
 UNDO = Code(
@@ -161,24 +164,17 @@ just this.
     differentiable=(0,),
     mistakes={
         "shift not turned": (
-            lambda theta: torch.cat([torch.linalg.inv(theta[:, :, :2]), -theta[:, :, 2:]], dim=2),
+            _undo_with(lambda block, shift: (block.inverse(), -shift)),
             "The block is right, but the shift is not simply −t: "
             "on the way back it passes through the inverse block, −A⁻¹ t.",
         ),
         "transposed for inverse": (
-            lambda theta: torch.cat(
-                [theta[:, :, :2].transpose(1, 2), -theta[:, :, :2].transpose(1, 2) @ theta[:, :, 2:]], dim=2
-            ),
+            _undo_with(lambda block, shift: (block.mT, -block.mT @ shift)),
             "You transpose the block. That undoes a turn, but not a scale or a shear.",
         ),
-        "translation sign": (
-            lambda theta: torch.cat(
-                [torch.linalg.inv(theta[:, :, :2]), torch.linalg.inv(theta[:, :, :2]) @ theta[:, :, 2:]], dim=2
-            ),
-            "The shift has the wrong sign: going back subtracts it.",
-        ),
+        "translation sign": (shift_negated(undo), "The shift has the wrong sign: going back subtracts it."),
         "translation forgotten": (
-            lambda theta: torch.cat([torch.linalg.inv(theta[:, :, :2]), theta[:, :, 2:] * 0], dim=2),
+            _undo_with(lambda block, shift: (block.inverse(), 0 * shift)),
             "The block is right, but the digit stays shifted: the last column has to undo t.",
         ),
         "minus for inverse": (

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from stncourse.exercises._04 import a_digit
+from stncourse.exercises._inputs import a_digit, in_both_types
 from stncourse.exercises._model import Code, Question
 from stncourse.exercises._pictures import warped
 
@@ -67,11 +67,9 @@ def _share_where(grid, test):
 
 def _grids():
     cases = [(torch.tensor([[[[1.5, 0.0]]]], dtype=torch.float64),), (torch.tensor([[[[0.5, -1.5]]]]),)]
-    for seed, shape in enumerate([(1, 2, 2, 2), (2, 3, 4, 2), (3, 5, 6, 2)]):
-        for dtype in (torch.float64, torch.float32):
-            generator = torch.Generator().manual_seed(seed)
-            shift = torch.arange(shape[0], dtype=dtype).view(-1, 1, 1, 1) / 4
-            cases.append((2.8 * torch.rand(shape, generator=generator, dtype=dtype) - 1.4 - shift,))
+    for shape, random in in_both_types([(1, 2, 2, 2), (2, 3, 4, 2), (3, 5, 6, 2)]):
+        shift = torch.arange(shape[0], dtype=random["dtype"]).view(-1, 1, 1, 1) / 4
+        cases.append((2.8 * torch.rand(shape, **random) - 1.4 - shift,))
     return cases
 
 
@@ -122,14 +120,8 @@ def _mean_of_blocks(images, factor):
 
 
 def _images_to_shrink():
-    cases = []
-    for seed, (shape, factor) in enumerate(
-        [((1, 1, 2, 4), 2), ((1, 2, 6, 3), 3), ((2, 1, 8, 12), 4), ((2, 3, 6, 10), 2)]
-    ):
-        for dtype in (torch.float64, torch.float32):
-            images = torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-            cases.append((images, factor))
-    return cases
+    inputs = [((1, 1, 2, 4), 2), ((1, 2, 6, 3), 3), ((2, 1, 8, 12), 4), ((2, 3, 6, 10), 2)]
+    return [(torch.rand(shape, **random), factor) for (shape, factor), random in in_both_types(inputs)]
 
 
 def _stripes():
@@ -153,7 +145,7 @@ whole factor so that *every* input pixel counts, all the same.
     specification=_mean_of_blocks,
     cases=_images_to_shrink,
     differentiable=(0,),
-    draw=warped(lambda arguments: arguments[0]),
+    draw=warped,
     example=_stripes,
     mistakes={
         "pixels skipped": (

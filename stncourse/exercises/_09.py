@@ -2,9 +2,12 @@
 
 import torch
 
+from stncourse.exercises._classic import other_align_corners, theta_inverted, theta_transposed, xy_swapped
+from stncourse.exercises._inputs import FLOATS, around, seeded
 from stncourse.exercises._model import Code, Question, cases_by_size
 from stncourse.exercises._pictures import places
-from stncourse.grids import projective_grid
+from stncourse.grids import affine_grid, projective_grid
+from stncourse.splines import ThinPlateSplineGrid
 
 WHAT_SURVIVES = Question(
     name="what_survives",
@@ -50,7 +53,7 @@ does its localization network have to answer with?
 """,
     hints=("What does it take to say where one point goes?",),
     variable="numbers",
-    answer=lambda: _moved_points(5),
+    answer=lambda: ThinPlateSplineGrid(5).num_parameters,
     tolerance=0.4,
     explanation="Two per control point, x and y. The bending between the points follows from them.",
     mistakes={
@@ -64,12 +67,6 @@ does its localization network have to answer with?
         "affine": (6, "Six is affine: no bending at all."),
     },
 )
-
-
-def _moved_points(control):
-    from stncourse.splines import ThinPlateSplineGrid
-
-    return ThinPlateSplineGrid(control).num_parameters
 
 
 def attention_theta(parameters):
@@ -88,15 +85,6 @@ def _attention_by_basis(parameters):
     return torch.einsum("nk,kij->nij", parameters, basis)
 
 
-def _parameters():
-    cases = []
-    for count in (1, 2, 4):
-        for dtype in (torch.float64, torch.float32):
-            noise = torch.randn(count, 3, generator=torch.Generator().manual_seed(count), dtype=dtype)
-            cases.append((torch.tensor([0.8, 0, 0], dtype=dtype) + 0.3 * noise,))
-    return cases
-
-
 ATTENTION_THETA = Code(
     name="attention_theta",
     title="Three numbers instead of six",
@@ -110,7 +98,9 @@ these θ from (s, tx, ty), for a batch, so that the slopes find their way back t
     ),
     solution=attention_theta,
     specification=_attention_by_basis,
-    cases=_parameters,
+    cases=lambda: [
+        (around([0.8, 0.0, 0.0], count, 0.3, **seeded(count, dtype)),) for count in (1, 2, 4) for dtype in FLOATS
+    ],
     differentiable=(0,),
     mistakes={
         "scale on x only": (
@@ -167,18 +157,12 @@ def _perspective_one_by_one(theta, size):
 def _perspective_cases():
     far = torch.eye(3, dtype=torch.float64)
     far[2, 0] = 0.5
-    cases = [(far[None], (1, 2))]
-    for count, size in ((1, (2, 2)), (2, (2, 3)), (2, (4, 3))):
-        for dtype in (torch.float64, torch.float32):
-            noise = torch.randn(count, 3, 3, generator=torch.Generator().manual_seed(count), dtype=dtype)
-            cases.append((torch.eye(3, dtype=dtype) + 0.15 * noise, size))
-    return cases_by_size(cases)
-
-
-def _not_divided(theta, size):
-    from stncourse.grids import affine_grid
-
-    return affine_grid(theta[:, :2], size)
+    some = [
+        (around(torch.eye(3), count, 0.15, **seeded(count, dtype)), size)
+        for count, size in ((1, (2, 2)), (2, (2, 3)), (2, (4, 3)))
+        for dtype in FLOATS
+    ]
+    return cases_by_size([(far[None], (1, 2)), *some])
 
 
 GRID_IN_PERSPECTIVE = Code(
@@ -196,27 +180,24 @@ far things small. Write the grid.
     specification=_perspective_one_by_one,
     cases=_perspective_cases,
     differentiable=(0,),
-    draw=places(lambda arguments: arguments[1]),
+    draw=places,
     example=lambda: (torch.tensor([[[0.9, 0.0, 0.0], [0.0, 0.9, 0.0], [0.0, 0.4, 1.0]]]), (6, 6)),
     mistakes={
         "not divided": (
-            _not_divided,
+            lambda theta, size: affine_grid(theta[:, :2], size),
             "The division by w is missing: what is left is affine, and parallels stay parallel.",
         ),
-        "x and y swapped": (
-            lambda theta, size: projective_grid(theta, size).flip(-1),
-            "x and y are swapped: a place is (x, y), the column first.",
-        ),
+        "x and y swapped": (xy_swapped(projective_grid), "x and y are swapped: a place is (x, y), the column first."),
         "wrong align_corners": (
-            lambda theta, size: projective_grid(theta, size, align_corners=True),
+            other_align_corners(projective_grid),
             "That is `align_corners=True`. Here ±1 are the image's outer edges.",
         ),
         "inverse θ": (
-            lambda theta, size: projective_grid(torch.linalg.inv(theta), size),
+            theta_inverted(projective_grid),
             "That is the inverse of θ: the output's places go in, and the input's come out.",
         ),
         "θ transposed": (
-            lambda theta, size: projective_grid(theta.transpose(1, 2), size),
+            theta_transposed(projective_grid),
             "θ is used transposed: a place is a row here, so the product is `base @ theta.transpose(1, 2)`.",
         ),
     },

@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from stncourse.exercises._inputs import seeded
 from stncourse.exercises._model import Code, Question
 
 
@@ -36,8 +37,7 @@ def _photographs():
     """A bright object on a darker background that differs from channel to channel, with some specks on the border."""
     cases = []
     for seed, (count, channels, height, width) in enumerate([(1, 1, 3, 3), (2, 1, 4, 5), (3, 3, 6, 5), (4, 2, 5, 9)]):
-        generator = torch.Generator().manual_seed(seed)
-        images = torch.randint(0, 40, (count, channels, height, width), generator=generator, dtype=torch.uint8)
+        images = torch.randint(0, 40, (count, channels, height, width), **seeded(seed, torch.uint8))
         images += (30 * torch.arange(1, channels + 1, dtype=torch.uint8)).view(1, -1, 1, 1)
         images[:, :, 1:-1, 1:-1] += 100
         images[0, :, 0, 0] = 255
@@ -119,7 +119,6 @@ smaller batch counts as a step. How many steps has an epoch?
     ),
     variable="steps",
     answer=lambda: math.ceil(50_000 / 4 / 64),
-    tolerance=0.01,
     explanation="12,500 images per process make 195 full batches and a smaller one. All processes step together, so "
     "the batch that a step learns from is 4 · 64 = 256 images: a reason to look at the learning rate.",
     mistakes={
@@ -129,7 +128,7 @@ smaller batch counts as a step. How many steps has an epoch?
         ),
         "last batch dropped": (50_000 // 4 // 64, "The last, smaller batch counts: round up."),
         "batch shared out": (
-            math.ceil(50_000 / 16) // 1,
+            math.ceil(50_000 / 16),
             "You made the batch smaller by the number of processes. Here 64 is the batch in *each* process.",
         ),
         "divided twice": (math.ceil(50_000 / 16 / 64), "You divided by the four processes twice."),
