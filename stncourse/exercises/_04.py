@@ -32,11 +32,6 @@ def _color_by_the_formula(image, x, y, kernel=lambda distance: max(0, 1 - abs(di
     return total
 
 
-def _color_with_repeated_edge(image, x, y):
-    height, width = image.shape
-    return _color_by_the_formula(image, min(max(x, 0), width - 1), min(max(y, 0), height - 1))
-
-
 def _color_cases():
     small = torch.tensor([[0.2, 0.8], [0.4, 1.0], [0.6, 0.1]])
     inside = ((0.0, 0.0), (1.0, 2.0), (0.25, 0.0), (0.3, 1.6), (0.9, 0.2))
@@ -71,7 +66,9 @@ nearness, add. A neighbour that lies outside the image counts as 0.
             "The weights are exchanged: the *nearer* neighbour counts more. At x = 0.25 column 0 has the weight 0.75.",
         ),
         "zero padding not honoured": (
-            _color_with_repeated_edge,
+            lambda image, x, y: _color_by_the_formula(
+                image, min(max(x, 0), image.shape[1] - 1), min(max(y, 0), image.shape[0] - 1)
+            ),
             "Outside the image you repeat its edge. Here a neighbour outside counts as 0, "
             "so the colour fades out over one pixel.",
         ),
@@ -206,16 +203,6 @@ def _wide_frame_on_grey():
     return a_digit(), F.affine_grid(theta, (1, 1, 28, 28), align_corners=False), 0.4
 
 
-def _paint_the_zeros(images, grid, background):
-    seen = _sample(images, grid)
-    return torch.where(seen == 0, background, seen)
-
-
-def _paint_outside(images, grid, background):
-    outside = (grid.abs() > 1).any(-1)[:, None]
-    return torch.where(outside, background, _sample(images, grid))
-
-
 SAMPLE_ON_BACKGROUND = Code(
     name="sample_on_background",
     title="No bright frame",
@@ -253,12 +240,14 @@ operations are enough.
             "The signs are exchanged: the outside came out as −background.",
         ),
         "painted over": (
-            _paint_the_zeros,
+            lambda images, grid, background: torch.where(_sample(images, grid) == 0, background, _sample(images, grid)),
             "You paint what came out as 0: a pixel half outside is mixed with black still, "
             "and a black pixel inside is painted too.",
         ),
         "hard edge": (
-            _paint_outside,
+            lambda images, grid, background: torch.where(
+                (grid.abs() > 1).any(-1)[:, None], background, _sample(images, grid)
+            ),
             "You paint the places outside ±1: but the last half pixel inside is mixed with black still, "
             "and the edge is a jump.",
         ),
