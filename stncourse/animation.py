@@ -16,14 +16,8 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-<<<<<<< HEAD
 from stncourse import _check, _files
 from stncourse._shown import denormalize, known, shown
-=======
-from stncourse import _check
-from stncourse._files import check_writable
-from stncourse.data import denormalize, normalize
->>>>>>> f15-training
 from stncourse.grids import affine_grid, projective_grid
 from stncourse.sampling import Sampler
 from stncourse.transformer import transformers_in
