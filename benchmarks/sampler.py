@@ -8,14 +8,13 @@ size. CPU milliseconds (on a GPU: wall), best of several rounds in which all tak
 ``homography_warp`` with the same θ as a 3×3 matrix; it asks the same question, on the ruler of ``align_corners=True``.
 """
 
-import argparse
-import time
+from functools import partial
 
 import torch
 import torch.nn.functional as F
+from side_by_side import best_of, start, what, where
 
 from stncourse import Sampler, affine_grid
-from stncourse.training import describe_hardware
 
 try:
     from kornia.geometry.transform import homography_warp
@@ -80,31 +79,12 @@ WAYS = {
 
 
 def measure(images, theta, device):
-    """Milliseconds of each way, best of several rounds in which they take turns."""
-
-    def now():
-        if device == "cpu":
-            return time.process_time()
-        torch.cuda.synchronize()
-        return time.perf_counter()
-
     repeat = max(3, 2_000_000 // (images.numel() + 20_000))
-    best = dict.fromkeys(WAYS, float("inf"))
-    for _ in range(ROUNDS):
-        for name, way in WAYS.items():
-            start = now()
-            for _ in range(repeat):
-                way(images, theta)
-            best[name] = min(best[name], 1000 * (now() - start) / repeat)
-    return best
+    return best_of(ROUNDS, {name: partial(way, images, theta) for name, way in WAYS.items()}, repeat, device)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    device = parser.parse_args().device
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
+    device = start(__doc__)
     results = {}
     for batch, side in SHAPES:
         images = torch.rand(batch, 1, side, side, device=device)
@@ -114,8 +94,7 @@ def main():
 
 
 def report(results, device):
-    kind = "CPU" if device == "cpu" else "wall"
-    print(f"{describe_hardware(device)}, torch {torch.__version__}; {kind} ms, best of {ROUNDS}; ratio: theirs / ours")
+    print(f"{where(device)}; {what(device)}, best of {ROUNDS}; ratio: theirs / ours")
     print("\nForward and backward:")
     kornia = "kornia's pair" in WAYS
     head = f"{'images':>12}  {'our grid':>9}{columns('torch')}   {'our pair':>9}{columns('torch')}"

@@ -95,4 +95,4 @@ def test_the_time_to_accuracy_is_summed_up_right(benchmark, capsys, epochs, word
 def test_every_benchmark_can_be_loaded(path):
     names = runpy.run_path(str(path), run_name="loaded")
     assert names["__doc__"]
-    assert path.stem == "tutorial" or callable(names["main"])
+    assert path.stem in ("tutorial", "side_by_side") or callable(names["main"])
