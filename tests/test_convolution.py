@@ -81,7 +81,6 @@ def test_a_network_has_the_gradients_that_it_has_with_ordinary_convolutions(make
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_cuda_it_is_the_ordinary_one():
     first, ordinary = (c.cuda() for c in pair(1, 4, kernel_size=5, dtype=torch.float32))
     images = torch.randn(2, 1, 28, 28, device="cuda")

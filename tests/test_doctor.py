@@ -1,10 +1,9 @@
 """The doctor finds each illness, and says what to do."""
 
 import io
-import subprocess
-import sys
 
 import pytest
+from run_python import run_python
 
 from stncourse import doctor
 
@@ -29,8 +28,7 @@ def test_a_healthy_machine():
 
 
 def test_the_command_gives_its_exit_code():
-    result = subprocess.run([sys.executable, "-m", "stncourse", "doctor"], capture_output=True, text=True)
-    assert (result.returncode, "Everything the course needs is here." in result.stdout) == (0, True)
+    assert "Everything the course needs is here." in run_python("-m", "stncourse", "doctor")
 
 
 def test_an_unwritable_cache_is_named_with_the_remedy(tmp_path, monkeypatch):

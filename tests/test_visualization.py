@@ -2,13 +2,12 @@
 
 import base64
 import io
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from run_python import run_python
 
 from stncourse import (
     DigitCNN,
@@ -70,7 +69,7 @@ def test_no_figure_needs_pyplot():
         "show_digits(torch.zeros(2, 1, 8, 8))._repr_mimebundle_(); plot_history(load_recorded())._repr_mimebundle_(); "
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    run_python("-c", program)
 
 
 @pytest.mark.parametrize("function", [show_digits, show_grid, show_before_after, plot_history])
