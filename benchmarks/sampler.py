@@ -10,14 +10,13 @@ Both pairs sample with ``grid_sample``; its column is what that costs alone, on 
 ratio that our pair would reach if our grid and our checks cost nothing.
 """
 
-import argparse
-import time
+from functools import partial
 
 import torch
 import torch.nn.functional as F
+from side_by_side import best_of, start, what, where
 
 from stncourse import Sampler, affine_grid
-from stncourse.training import describe_hardware
 
 try:
     from kornia.geometry.transform import homography_warp
@@ -92,31 +91,13 @@ WAYS = {
 
 def measure(images, theta, device):
     """Milliseconds of each way, best of several rounds in which they take turns."""
-
-    def now():
-        if device == "cpu":
-            return time.process_time()
-        torch.cuda.synchronize()
-        return time.perf_counter()
-
-    ways = WAYS | {"grid_sample": grid_sample_alone(images, theta)}
     repeat = max(3, 2_000_000 // (images.numel() + 20_000))
-    best = dict.fromkeys(ways, float("inf"))
-    for _ in range(ROUNDS):
-        for name, way in ways.items():
-            start = now()
-            for _ in range(repeat):
-                way(images, theta)
-            best[name] = min(best[name], 1000 * (now() - start) / repeat)
-    return best
+    ways = WAYS | {"grid_sample": grid_sample_alone(images, theta)}
+    return best_of(ROUNDS, {name: partial(way, images, theta) for name, way in ways.items()}, repeat, device)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    device = parser.parse_args().device
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
+    device = start(__doc__)
     results = {}
     for batch, side in SHAPES:
         images = torch.rand(batch, 1, side, side, device=device)
@@ -126,8 +107,7 @@ def main():
 
 
 def report(results, device):
-    kind = "CPU" if device == "cpu" else "wall"
-    print(f"{describe_hardware(device)}, torch {torch.__version__}; {kind} ms, best of {ROUNDS}; ratio: theirs / ours")
+    print(f"{where(device)}; {what(device)}, best of {ROUNDS}; ratio: theirs / ours")
     print("\nForward and backward:")
     kornia = "kornia's pair" in WAYS
     head = f"{'images':>12}  {'our grid':>9}{columns('torch')}   {'our pair':>9}{columns('torch')}"

@@ -1458,8 +1458,6 @@ def test_torchs_defaults_change_nothing(other_default):
 
 @pytest.mark.gpu
 def test_batches_can_be_on_the_gpu():
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
     on_cpu = list(Batches(numbered(50), 8, shuffle=True))
     on_gpu = list(Batches(numbered(50), 8, shuffle=True, device="cuda"))
     for (images, labels), (gpu_images, gpu_labels) in zip(on_cpu, on_gpu, strict=True):

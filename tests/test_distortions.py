@@ -6,6 +6,7 @@ import kornia
 import pytest
 import torch
 import torch.nn.functional as F
+from matrices import inverse
 from torch.testing import assert_close
 
 from stncourse import KINDS, Sampler, affine_grid, distort, load_digits, projective_grid
@@ -27,19 +28,6 @@ def digits():
 def unclutter(images, kind):
     """For TC: options that leave the clutter away, so that the digit alone is there."""
     return {"others": torch.zeros_like(images)} if kind == "TC" else {}
-
-
-def square(theta):
-    """θ as 3×3 matrices."""
-    if theta.shape[1] == 3:
-        return theta
-    return torch.cat([theta, torch.tensor([[[0.0, 0.0, 1.0]]]).expand(len(theta), 1, 3)], 1)
-
-
-def inverse(theta):
-    """The affine θ that undoes this one."""
-    matrix = torch.linalg.inv(theta[:, :, :2])
-    return torch.cat([matrix, -matrix @ theta[:, :, 2:]], 2)
 
 
 def in_pixels(theta, size_in, size_out):
@@ -230,8 +218,6 @@ def test_the_input_is_not_touched(digits, kind):
 @pytest.mark.gpu
 @kinds
 def test_a_gpu_distorts_alike(digits, kind):
-    if not torch.cuda.is_available():
-        pytest.skip("needs a GPU")
     there, here = distort(digits.float().cuda(), kind, seeded()).images, distort(digits.float(), kind, seeded()).images
     assert there.device.type == "cuda"
     assert_close(there.cpu(), here, atol=0.5, rtol=0)

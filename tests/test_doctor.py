@@ -5,13 +5,12 @@ import io
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import platformdirs
 import pytest
+from run_python import run_python
 
 from stncourse import data, doctor
 
@@ -36,8 +35,7 @@ def test_a_healthy_machine():
 
 
 def test_the_command_gives_its_exit_code():
-    result = subprocess.run([sys.executable, "-m", "stncourse", "doctor"], capture_output=True, text=True)
-    assert (result.returncode, "Everything the course needs is here." in result.stdout) == (0, True)
+    assert "Everything the course needs is here." in run_python("-m", "stncourse", "doctor")
 
 
 def test_an_unwritable_cache_is_a_note_with_the_remedy(tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ import importlib
 import inspect
 import io
 import json
-import subprocess
 import sys
 import tomllib
 from contextlib import redirect_stdout
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from run_python import run_python
 
 import stncourse
 
@@ -160,9 +160,7 @@ def test_the_floors_test_sees_imports():
 def test_importing_does_not_load_what_few_need(statement):
     heavy = {"torchvision", "matplotlib", "ipywidgets", "anywidget", "IPython"}
     code = f"{statement}; import sys, json; print(json.dumps(sorted(set(sys.modules) & {heavy!r})))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout) == []
+    assert json.loads(run_python("-c", code)) == []
 
 
 # Doctests

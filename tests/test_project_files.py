@@ -3,12 +3,11 @@
 import importlib.util
 import re
 import shutil
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from run_python import run_python
 
 PROJECT = Path(__file__).parents[1]
 SETTINGS = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -91,5 +90,4 @@ def test_stamp_refuses_what_is_not_a_repository(copy, wrong):
 
 def test_code_and_notebooks_pass_the_linter():
     for command in (["check"], ["format", "--check"]):
-        result = subprocess.run([sys.executable, "-m", "ruff", *command, str(PROJECT)], capture_output=True, text=True)
-        assert result.returncode == 0, result.stdout[-3000:]
+        run_python("-m", "ruff", *command, PROJECT)

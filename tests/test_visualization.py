@@ -3,8 +3,6 @@
 import base64
 import io
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
+from run_python import run_python
 
 from stncourse import (
     DigitCNN,
@@ -75,7 +74,7 @@ def test_no_figure_needs_pyplot():
         "show_digits(torch.zeros(2, 1, 8, 8))._repr_mimebundle_(); plot_history(load_recorded())._repr_mimebundle_(); "
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    run_python("-c", program)
 
 
 @pytest.mark.parametrize("function", [show_digits, show_grid, show_before_after, plot_history])
