@@ -4,23 +4,34 @@
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
-BIN := .venv/bin
+ifeq ($(OS),Windows_NT)  # with make, under Git Bash
+SCRIPTS := Scripts
+else
+SCRIPTS := bin
+endif
+BIN := .venv/$(SCRIPTS)
 INSTALLED := .venv/.installed
 # Jupyter refuses to run as root, as in a container, unless told; it listens on 127.0.0.1 only and asks for its token.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-notebooks browser-test screenshot lint scripts stamp bench pretrained record-tutorial recipes compare offline-digits clean table1 exercises
+.PHONY: lab test test-oldest test-notebooks browser-test screenshot lint scripts stamp bench pretrained record-tutorial recipes compare offline-digits clean table1 exercises
 
 lab: $(INSTALLED)  ## JupyterLab on the first notebook
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir="$(CURDIR)" \
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(AS_ROOT) $(LAB_OPTIONS)
 
 # One torch thread per process, as two test processes run side by side.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
 NBVAL := --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 300
 
 test: $(INSTALLED)  ## all tests, and every notebook under nbval
 	$(PYTEST) tests notebooks $(NBVAL) $(PYTEST_OPTIONS)
+
+# Old companions warn of each other: there, only warnings about our own code are errors.
+OLDEST_PYTHON ?= python3.11
+test-oldest: BIN := .venv-oldest/$(SCRIPTS)
+test-oldest: .venv-oldest/.installed  ## the same with the oldest versions that pyproject.toml allows
+	$(PYTEST) tests notebooks $(NBVAL) --only-our-warnings $(PYTEST_OPTIONS)
 
 test-notebooks: $(INSTALLED)
 	$(PYTEST) notebooks $(NBVAL) $(PYTEST_OPTIONS)
@@ -67,7 +78,7 @@ table1: $(INSTALLED)  ## hours; Ctrl-C stops it, the next make goes on
 		--precision bfloat16 --out stncourse/assets/table1
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv .venv-oldest build dist *.egg-info
 
 $(INSTALLED): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found (looked for: $(CANDIDATES))."; exit 1; }
@@ -79,4 +90,11 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"
 	@# Colab's ipywidgets, for the tests only: never on the path but in a process of its own.
 	$(BIN)/python -m pip install --quiet --target .venv/ipywidgets-7 --no-deps ipywidgets==7.7.1 ipython_genutils
+	@touch $@
+
+.venv-oldest/.installed: pyproject.toml
+	@echo "Setting up .venv-oldest with $(OLDEST_PYTHON): as long and as large as .venv."
+	$(OLDEST_PYTHON) -m venv .venv-oldest
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --resolution lowest-direct --editable '.[course,dev]'
 	@touch $@

@@ -4,13 +4,14 @@ python tests/kill_and_resume.py FOLDER SEED KILLS
 
 It trains once without a stop (FOLDER/whole.safetensors), and once killed at random moments: by SIGKILL, by SIGKILL in
 the middle of writing, by Ctrl-C (FOLDER/killed.safetensors). Prints how each of the attempts ended.
+
+A moment is a number of calls of functions, not of seconds: it is the same on a slow or busy machine.
 """
 
 import os
 import random
 import signal
 import sys
-import time
 from pathlib import Path
 
 import torch
@@ -34,25 +35,47 @@ def train(path):
     return fit(model, train, test, RECIPE, "cpu", seed=5, checkpoint=path, resume=True, **options)
 
 
-def attempt(path, prepare=lambda: None):
-    """Train in a forked process. Returns its number."""
+def attempt(path, prepare):
+    """Train in a forked process; how it ended."""
     child = os.fork()
-    if child:
-        return child
-    status = 1
-    try:
-        prepare()
-        train(path)
-        status = 0
-    except KeyboardInterrupt:
-        status = 130
-    finally:
-        os._exit(status)
-
-
-def end_of(child):
+    if not child:
+        status = 1
+        try:
+            prepare()
+            train(path)
+            status = 0
+        except KeyboardInterrupt:
+            status = 130
+        finally:
+            os._exit(status)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return {0: "finished", 130: "interrupted", -signal.SIGKILL: "killed"}.get(code, f"failed ({code})")
+
+
+def calls_in(function):
+    """How many functions, Python's and C's, are called while ``function()`` runs."""
+    count = [0]
+
+    def on_event(frame, event, argument):
+        count[0] += event in ("call", "c_call")
+
+    sys.setprofile(on_event)
+    function()
+    sys.setprofile(None)
+    return count[0]
+
+
+def signal_at_call(number, kind):
+    """This process gets the signal when it calls a function for the ``number``-th time from here on."""
+    left = [number]
+
+    def on_event(frame, event, argument):
+        left[0] -= event in ("call", "c_call")
+        if left[0] <= 0:
+            sys.setprofile(None)
+            os.kill(os.getpid(), kind)
+
+    sys.setprofile(on_event)
 
 
 def die_while_writing(after):
@@ -72,20 +95,19 @@ def die_while_writing(after):
 def main(folder, seed, kills):
     torch.set_num_threads(1)  # threads do not survive a fork
     chance = random.Random(seed)
-    start = time.monotonic()
-    assert end_of(attempt(folder / "whole.safetensors")) == "finished"
-    whole = time.monotonic() - start
+    train(folder / "whole.safetensors")
+    whole = calls_in(lambda: train(folder / "counted.safetensors"))  # the first one has imported what it needs
     path, ends = folder / "killed.safetensors", []
     for number in range(kills):
         kind = ("kill", "write", "interrupt")[number % 3]
         if kind == "write":
-            child = attempt(path, lambda: die_while_writing(chance.randrange(2)))
+            after = chance.randrange(2)
+            ends.append(attempt(path, lambda after=after: die_while_writing(after)))
         else:
-            child = attempt(path)
-            time.sleep(chance.uniform(0.02, 0.3) * whole)
-            os.kill(child, signal.SIGKILL if kind == "kill" else signal.SIGINT)
-        ends.append(end_of(child))
-    ends.append(end_of(attempt(path)))
+            moment = int(chance.uniform(0.02, 0.15) * whole)
+            what = signal.SIGKILL if kind == "kill" else signal.SIGINT
+            ends.append(attempt(path, lambda moment=moment, what=what: signal_at_call(moment, what)))
+    ends.append(attempt(path, lambda: None))
     print("\n".join(ends))
 
 

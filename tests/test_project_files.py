@@ -3,7 +3,10 @@
 import importlib.util
 import re
 import shutil
+import tarfile
 import tomllib
+import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
@@ -73,10 +76,14 @@ def test_one_command_stamps_the_repository_everywhere(copy):
     before = {path.name: path.read_text(encoding="utf-8") for path in folder.rglob("*.*") if path.is_file()}
     changed = stamp(folder, "some-body/some.course")
     assert len(changed) == 2 + len(list((folder / "notebooks").glob("*.ipynb")))
+    settings = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["tool"]["stncourse"]["repository"] == "some-body/some.course"
+    addresses = settings["project"]["urls"].values()
+    assert all(re.match(r"https://github\.com/some-body/some\.course(/|$)", address) for address in addresses)
     old = SETTINGS["tool"]["stncourse"]["repository"]
-    for path in [folder / "README.md", *(folder / "notebooks").glob("*.ipynb")]:
+    for path in [folder / "pyproject.toml", folder / "README.md", *(folder / "notebooks").glob("*.ipynb")]:
         text = path.read_text(encoding="utf-8")
-        assert "github/some-body/some.course/blob" in text
+        assert path.suffix == ".toml" or "github/some-body/some.course/blob" in text
         assert text.replace("some-body/some.course", old) == before[path.name]  # and nothing else changed
     assert stamp(folder) == []
 
@@ -91,3 +98,42 @@ def test_stamp_refuses_what_is_not_a_repository(copy, wrong):
 def test_code_and_notebooks_pass_the_linter():
     for command in (["check"], ["format", "--check"]):
         run_python("-m", "ruff", *command, PROJECT)
+
+
+# What is built for others
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A folder where `make table1` has run, and then in its dist/ a wheel and a source archive were made."""
+    folder = tmp_path_factory.mktemp("build")
+    for name in ("stncourse", "tests"):
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    for name in ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, folder)
+    for name in ("st-fcn-aff_r.stn.safetensors", "st-fcn-tps_e.stn.safetensors"):
+        (folder / "stncourse" / "assets" / "table1" / name).write_bytes(b"large")
+    code = "from setuptools import build_meta as b; print(b.build_sdist('dist')); print(b.build_wheel('dist'))"
+    run_python("-c", code, cwd=folder)
+    return folder
+
+
+def test_the_wheel_carries_the_package_whole_and_nothing_large(built):
+    with zipfile.ZipFile(next(built.glob("dist/*.whl"))) as wheel:
+        carried = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        metadata = message_from_bytes(wheel.read(next(n for n in wheel.namelist() if n.endswith("/METADATA"))))
+    files = {path for path in (built / "stncourse").rglob("*") if path.is_file()}
+    large = {path for path in files if path.name.startswith("st-fcn") and path.suffix == ".safetensors"}
+    assert large
+    assert carried == {path.relative_to(built).as_posix() for path in files - large}
+    addresses = [line.split(", ")[1] for line in metadata.get_all("Project-URL")]
+    repository = SETTINGS["tool"]["stncourse"]["repository"]
+    assert all(f"{address}/".startswith(f"https://github.com/{repository}/") for address in addresses)
+
+
+def test_the_source_archive_builds_the_same_package_and_has_no_tests(built):
+    """Tests would need the notebooks, benchmarks and tools as well: those who test clone the repository."""
+    with tarfile.open(next(built.glob("dist/*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"pyproject.toml", "README.md", "LICENSE", "stncourse/assets/digits.npz"} <= names
+    assert not [name for name in names if "test" in name or re.search("st-fcn.*safetensors", name)]

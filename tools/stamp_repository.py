@@ -16,7 +16,8 @@ PLACES = (
     r"(REPOSITORY = \\?\")[^\"\\]+(?=\\?\")",
     r"(git clone https://github\.com/)[^\s\"]+(?=\.git)",
 )
-_SETTING = re.compile(r'(?m)^(repository = ")[^"]*(?=")')
+#: The same in pyproject.toml: the setting itself, and the addresses that a wheel carries.
+SETTINGS = (r'(?m)^(repository = ")[^"]*(?=")', r'(?m)^(\w+ = "https://github\.com/)[^/\s"]+/[^/\s"]+')
 
 
 def stamp(project, repository=None):
@@ -29,7 +30,7 @@ def stamp(project, repository=None):
     changed = []
     for path in [settings, project / "README.md", *sorted((project / "notebooks").glob("*.ipynb"))]:
         text = before = path.read_text(encoding="utf-8")
-        for place in [_SETTING] if path == settings else PLACES:
+        for place in SETTINGS if path == settings else PLACES:
             text = re.sub(place, rf"\g<1>{repository}", text)
         if text != before:
             path.write_text(text, encoding="utf-8")
