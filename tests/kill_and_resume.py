@@ -3,17 +3,19 @@
 python tests/kill_and_resume.py FOLDER SEED KILLS
 
 It trains once without a stop (FOLDER/whole.safetensors), and once killed at random moments: by SIGKILL, by SIGKILL in
-the middle of writing, by Ctrl-C (FOLDER/killed.safetensors). Prints how each of the attempts ended.
+the middle of writing, by Ctrl-C (FOLDER/killed.safetensors). Prints how each of the attempts ended. The moments are
+counted in steps, not in seconds: how fast the machine is does not matter.
 """
 
+import functools
 import os
 import random
 import signal
 import sys
-import time
 from pathlib import Path
 
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from stncourse import Recipe, STNClassifier, fit, load_digits
 
@@ -22,7 +24,28 @@ RECIPE = Recipe("killed", 6, 64, "adamw", schedule="onecycle", localization_fact
 
 def shift(images, generator):
     """An augmentation that needs its generator's state."""
+    moments.passed("batch")
     return images.roll(int(torch.randint(-2, 3, (), generator=generator)), -1)
+
+
+class Moments:
+    """Sends this process a signal at the ``count``-th moment of a kind from now on."""
+
+    def __init__(self):
+        self.kind, self.count, self.number = None, 0, None
+
+    def arm(self, kind, count, number):
+        self.kind, self.count, self.number = kind, count, number
+        register_optimizer_step_post_hook(lambda *_: self.passed("step"))
+
+    def passed(self, kind):
+        if kind == self.kind:
+            self.count -= 1
+            if self.count == 0:
+                os.kill(os.getpid(), self.number)
+
+
+moments = Moments()
 
 
 def train(path):
@@ -72,19 +95,16 @@ def die_while_writing(after):
 def main(folder, seed, kills):
     torch.set_num_threads(1)  # threads do not survive a fork
     chance = random.Random(seed)
-    start = time.monotonic()
     assert end_of(attempt(folder / "whole.safetensors")) == "finished"
-    whole = time.monotonic() - start
     path, ends = folder / "killed.safetensors", []
     for number in range(kills):
         kind = ("kill", "write", "interrupt")[number % 3]
         if kind == "write":
-            child = attempt(path, lambda: die_while_writing(chance.randrange(2)))
+            prepare = functools.partial(die_while_writing, chance.randrange(2))
         else:
-            child = attempt(path)
-            time.sleep(chance.uniform(0.02, 0.3) * whole)
-            os.kill(child, signal.SIGKILL if kind == "kill" else signal.SIGINT)
-        ends.append(end_of(child))
+            when = chance.choice(("batch", "step")), chance.randint(1, 10)  # ten are an epoch
+            prepare = functools.partial(moments.arm, *when, signal.SIGKILL if kind == "kill" else signal.SIGINT)
+        ends.append(end_of(attempt(path, prepare)))
     ends.append(end_of(attempt(path)))
     print("\n".join(ends))
 
