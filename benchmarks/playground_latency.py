@@ -11,12 +11,11 @@ the moment in which the browser has decoded a picture that it did not have befor
 
 import statistics
 import sys
-import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
 
-import nbformat
+from side_by_side import line
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "browser"))
 import lab
@@ -110,31 +109,25 @@ def measure(notebook, number):
 
 
 def main():
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        folder = Path(folder)
-        (folder / "page").mkdir()
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in KINDS.values()])
-        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(notebook, folder / "page" / "latency.ipynb")
-        viewport = {"width": 1400, "height": 2400}  # all of it on the page at once
-        with (
-            lab.jupyter_lab(folder / "page", folder / "home") as address,
-            lab.chromium(viewport=viewport) as context,
-        ):
-            opened = lab.Notebook(context, address, folder / "page" / "latency.ipynb")
-            errors = lab.errors_in(opened.run_all())
-            assert not errors, errors
-            opened.page.evaluate(WATCH)
-            results = {name: measure(opened, number) for number, name in enumerate(KINDS)}
-            browser = context.browser.version
+    viewport = {"width": 1400, "height": 2400}  # all of it on the page at once
+    with lab.open_alone(
+        lambda folder: lab.write_notebook(folder / "latency.ipynb", KINDS.values()), viewport=viewport
+    ) as opened:
+        errors = lab.errors_in(opened.run_all())
+        assert not errors, errors
+        opened.page.evaluate(WATCH)
+        results = {name: measure(opened, number) for number, name in enumerate(KINDS)}
+        browser = opened.page.context.browser.version
     packages = ", ".join(f"{name} {version(name)}" for name in ("jupyterlab", "ipywidgets", "ipykernel", "torch"))
     print(f"Chromium {browser}, {packages}; {PRESSES} single presses, then a key held for {HELD_SECONDS} s")
-    print(f"{'':<27}{'key to picture, ms':>20}{'':>9}{'while held, per s':>22}{'last key to':>16}")
-    print(f"{'':<27}{'median':>10}{'p95':>10}{'ratio':>9}{'keys':>11}{'pictures':>11}{'last picture, ms':>19}")
+    widths = 27, 9, 9, 8, 10, 10, 18
+    print(line((27, 19, 8, 21, 15), "", "key to picture, ms", "", "while held, per s", "last key to"))
+    print(line(widths, "", "median", "p95", "ratio", "keys", "pictures", "last picture, ms"))
     plain = statistics.median(next(iter(results.values()))[0])
     for name, (singles, rate, lag, keys) in results.items():
         median, p95 = statistics.median(singles), statistics.quantiles(singles, n=20)[-1]
-        print(f"{name:<27}{median:>10.0f}{p95:>10.0f}{median / plain:>9.2f}{keys:>11.1f}{rate:>11.1f}{lag:>19.0f}")
+        milliseconds = f"{median:.0f}", f"{p95:.0f}", f"{median / plain:.2f}"
+        print(line(widths, name, *milliseconds, f"{keys:.1f}", f"{rate:.1f}", f"{lag:.0f}"))
 
 
 if __name__ == "__main__":

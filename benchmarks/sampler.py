@@ -6,16 +6,17 @@ python benchmarks/sampler.py --device cuda
 From one digit to a training batch to one photograph, to see how the cost grows with the number of images and with their
 size. CPU milliseconds (on a GPU: wall), best of several rounds in which all take turns. kornia's column is
 ``homography_warp`` with the same θ as a 3×3 matrix; it asks the same question, on the ruler of ``align_corners=True``.
+Both pairs sample with ``grid_sample``; its column is what that costs alone, on a grid that is there, and "at most" is the
+ratio that our pair would reach if our grid and our checks cost nothing.
 """
 
-import argparse
-import time
+from functools import partial
 
 import torch
 import torch.nn.functional as F
+from side_by_side import best_of, start, what, where
 
 from stncourse import Sampler, affine_grid
-from stncourse.training import describe_hardware
 
 try:
     from kornia.geometry.transform import homography_warp
@@ -34,6 +35,15 @@ def ours(images, theta):
 
 def torchs(images, theta):
     return F.grid_sample(images, F.affine_grid(theta, images.shape, align_corners=False), align_corners=False)
+
+
+def grid_sample_alone(images, theta):
+    grid = F.affine_grid(theta, images.shape, align_corners=False).detach().requires_grad_()
+
+    def call(images, theta):
+        torch.autograd.grad(F.grid_sample(images, grid, align_corners=False).sum(), grid)
+
+    return call
 
 
 def kornias(images, theta):
@@ -81,30 +91,13 @@ WAYS = {
 
 def measure(images, theta, device):
     """Milliseconds of each way, best of several rounds in which they take turns."""
-
-    def now():
-        if device == "cpu":
-            return time.process_time()
-        torch.cuda.synchronize()
-        return time.perf_counter()
-
     repeat = max(3, 2_000_000 // (images.numel() + 20_000))
-    best = dict.fromkeys(WAYS, float("inf"))
-    for _ in range(ROUNDS):
-        for name, way in WAYS.items():
-            start = now()
-            for _ in range(repeat):
-                way(images, theta)
-            best[name] = min(best[name], 1000 * (now() - start) / repeat)
-    return best
+    ways = WAYS | {"grid_sample": grid_sample_alone(images, theta)}
+    return best_of(ROUNDS, {name: partial(way, images, theta) for name, way in ways.items()}, repeat, device)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    device = parser.parse_args().device
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
+    device = start(__doc__)
     results = {}
     for batch, side in SHAPES:
         images = torch.rand(batch, 1, side, side, device=device)
@@ -114,16 +107,17 @@ def main():
 
 
 def report(results, device):
-    kind = "CPU" if device == "cpu" else "wall"
-    print(f"{describe_hardware(device)}, torch {torch.__version__}; {kind} ms, best of {ROUNDS}; ratio: theirs / ours")
+    print(f"{where(device)}; {what(device)}, best of {ROUNDS}; ratio: theirs / ours")
     print("\nForward and backward:")
     kornia = "kornia's pair" in WAYS
     head = f"{'images':>12}  {'our grid':>9}{columns('torch')}   {'our pair':>9}{columns('torch')}"
-    print(head + columns("kornia") * kornia)
+    print(head + columns("kornia") * kornia + f"   {'grid_sample':>11} {'at most':>8}")
     for (batch, side), ms in results.items():
         line = f"{batch:>5} × {side:>4}²  {ms['grid']:9.3f}{against(ms, 'grid', 'torch')}"
         line += f"   {ms['pair']:9.3f}{against(ms, 'pair', 'torch')}"
-        print(line + (against(ms, "pair", "kornia") if kornia else ""))
+        line += against(ms, "pair", "kornia") if kornia else ""
+        at_most = ms["torch's pair"] / ms["grid_sample"]
+        print(line + f"   {ms['grid_sample']:11.3f} {at_most:7.2f}×")
     print("\nForward alone, against a copy of the images, and how it grows:")
     print(f"{'images':>12}  {'our pair':>9} {'copy':>8} {'pair / copy':>12} {'ns per pixel':>13}")
     for (batch, side), ms in results.items():
@@ -139,7 +133,7 @@ def columns(name):
 
 def against(ms, way, name):
     theirs = ms[f"{name}'s {way}"]
-    return f" {theirs:8.3f} {theirs / ms[way]:6.1f}×"
+    return f" {theirs:8.3f} {theirs / ms[way]:6.2f}×"
 
 
 if __name__ == "__main__":

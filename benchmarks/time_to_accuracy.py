@@ -16,12 +16,13 @@ import time
 
 import torch
 import tutorial
+from side_by_side import line, where
 
 from stncourse import FAST_RECIPE, STNClassifier, evaluate, fit, load_digits
-from stncourse.training import describe_hardware
 
 GOAL = 0.9877  # the better of the tutorial's published results
 EPOCHS = 20
+WIDTHS = 22, 6, 9, 9, 9
 
 
 class Clock:
@@ -39,7 +40,7 @@ class Clock:
 
 
 def row(name, epochs, accuracy, cpu, wall, note=""):
-    print(f"{name:<22} {epochs:>6} {accuracy:>9} {cpu:9.1f} {wall:9.1f}  {note}".rstrip(), flush=True)
+    print(f"{line(WIDTHS, name, epochs, accuracy, f'{cpu:.1f}', f'{wall:.1f}')}  {note}".rstrip(), flush=True)
 
 
 def fast(seed):
@@ -80,8 +81,8 @@ def main():
     number = 2 if parser.parse_args().quick else EPOCHS
     torch.set_num_threads(1)
     test = load_digits("test", source="mnist")
-    print(f"{describe_hardware()}, torch {torch.__version__}; seconds of training so far, goal {GOAL:.2%}")
-    print(f"{'':<22} {'epochs':>6} {'accuracy':>9} {'CPU s':>9} {'wall s':>9}")
+    print(f"{where()}; seconds of training so far, goal {GOAL:.2%}")
+    print(line(WIDTHS, "", "epochs", "accuracy", "CPU s", "wall s"))
     # Before, between and after the tutorial's epochs, so that a machine that slows down shows.
     ours, theirs = [fast_alone(0)], []
     for result in tutorials_epochs(number, test):

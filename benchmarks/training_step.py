@@ -8,47 +8,22 @@ turns, so that a busy moment of the machine hits all. The parts are measured eac
 inputs like those they get in the network.
 """
 
-import argparse
-import time
+import copy
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 import tutorial
+from side_by_side import best_of, line, start, what, where
 from torch import nn
 
 from stncourse import FAST_RECIPE, STNClassifier, load_digits, normalize
 from stncourse.convolution import FirstConv2d
 from stncourse.paper_models import PRECISIONS, PaperNetwork
-from stncourse.training import describe_hardware, make_optimizer
+from stncourse.training import make_optimizer
 
 BATCH, ROUNDS, REPEAT = 64, 9, 10
-
-
-class Stopwatch:
-    """Milliseconds of functions, the best of several rounds in which they take turns."""
-
-    def __init__(self, device):
-        self.device = device
-        self.functions, self.best = {}, {}
-
-    def now(self):
-        if self.device == "cpu":
-            return time.process_time()
-        torch.cuda.synchronize()
-        return time.perf_counter()
-
-    def add(self, name, function):
-        self.functions[name], self.best[name] = function, float("inf")
-        function()  # warm-up
-
-    def run(self):
-        for _ in range(ROUNDS):
-            for name, function in self.functions.items():
-                start = self.now()
-                for _ in range(REPEAT):
-                    function()
-                self.best[name] = min(self.best[name], 1000 * (self.now() - start) / REPEAT)
-        return self.best
+STEPS, PARTS = (42, 7, 9, 6), (42, 8, 8, 6)  # the widths of the two tables
 
 
 def both_ways(function, *inputs):
@@ -95,64 +70,65 @@ def convolution_flops(model, images):
     return sum(flops)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    device = parser.parse_args().device
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    digits = load_digits("train", source="offline").subset(slice(BATCH))
-    images, labels = normalize(digits.images).to(device), digits.labels.to(device)
-    model, frozen, ordinary = (STNClassifier(dropout=FAST_RECIPE.dropout).to(device).train() for _ in range(3))
+def whole_steps(model, images, labels):
+    """By name: our training step, and those that it is compared with."""
+    device = images.device
+    frozen, ordinary = copy.deepcopy(model), with_ordinary_convolutions(copy.deepcopy(model))
     frozen.stn.localization.requires_grad_(False)
-    ordinary, net = with_ordinary_convolutions(ordinary), tutorial.Net().to(device).train()
-
-    watch = Stopwatch(device)
-    optimizer = make_optimizer(model, FAST_RECIPE)
-    watch.add("our step", training_step(model, optimizer, images, labels))
-    watch.add("frozen", training_step(frozen, make_optimizer(frozen, FAST_RECIPE), images, labels))
-    watch.add("ordinary", training_step(ordinary, make_optimizer(ordinary, FAST_RECIPE), images, labels))
-    watch.add("tutorial", training_step(net, torch.optim.SGD(net.parameters(), lr=0.01), images, labels))
-
+    networks = {"our step": model, "frozen": frozen, "ordinary": ordinary}
     for precision in PRECISIONS:
         for name, change in (("ordinary", with_ordinary_convolutions), ("ours", lambda paper: paper)):
             paper = change(PaperNetwork("ST-CNN Aff", precision=precision).to(device).train())
-            watch.add(
-                f"paper {name} {precision}", training_step(paper, make_optimizer(paper, FAST_RECIPE), images, labels)
-            )
+            networks[f"paper {name} {precision}"] = paper
+    optimizers = {name: make_optimizer(network, FAST_RECIPE) for name, network in networks.items()}
+    networks["tutorial"] = net = tutorial.Net().to(device).train()
+    optimizers["tutorial"] = torch.optim.SGD(net.parameters(), lr=0.01)
+    return {name: training_step(network, optimizers[name], images, labels) for name, network in networks.items()}
 
+
+def parts_of(model, images):
+    """The parts of a step, by name: each with inputs like those that it gets in the network."""
     stn = model.stn
     theta = stn.localization(images).detach().requires_grad_()
     grid = stn.grid_generator(theta, (28, 28)).detach().requires_grad_()
     warped = stn.sampler(images, grid).detach().requires_grad_()
-    parts = {
+    return {
         "localization": (stn.localization, images),
         "grid": (lambda theta: stn.grid_generator(theta, (28, 28)), theta),
         "sampler": (stn.sampler, images, grid),
         "classifier": (model.classifier, warped),
     }
+
+
+def main():
+    device = start(__doc__)
+    digits = load_digits("train", source="offline").subset(slice(BATCH))
+    images, labels = normalize(digits.images).to(device), digits.labels.to(device)
+    model = STNClassifier(dropout=FAST_RECIPE.dropout).to(device).train()
+    functions, parts = whole_steps(model, images, labels), parts_of(model, images)
     for name, (function, *inputs) in parts.items():
-        with torch.no_grad():
-            watch.add(f"{name} forward", lambda function=function, inputs=inputs: function(*inputs))
-        watch.add(name, both_ways(function, *inputs))
-    watch.add("optimizer", optimizer.step)
+        functions[f"{name} forward"] = partial(function, *inputs)
+        functions[name] = both_ways(function, *inputs)
+    functions["optimizer"] = make_optimizer(model, FAST_RECIPE).step
 
     side = torch.randn(1024, 1024, device=device)
-    watch.add("product", lambda: side @ side)
+    functions["product"] = lambda: side @ side
     x, weight = torch.randn(BATCH, 64, 28, 28, device=device), torch.randn(64, 64, 3, 3, device=device)
-    watch.add("convolution", lambda: F.conv2d(x, weight))
-    report(watch.run(), list(parts), convolution_flops(model, images), device)
+    functions["convolution"] = lambda: F.conv2d(x, weight)
+    best = best_of(ROUNDS, functions, REPEAT, device)
+    print(f"{where(device)}; {what(device)} per step of {BATCH} digits, best of {ROUNDS}")
+    report_steps(best)
+    report_parts(best, list(parts))
+    report_convolutions(best, convolution_flops(model, images))
 
 
 def row(text, reference, milliseconds):
-    print(f"{text:<42} {milliseconds:7.2f} {1000 * BATCH / milliseconds:9.0f} {reference / milliseconds:5.1f}×")
+    cells = f"{milliseconds:.2f}", f"{1000 * BATCH / milliseconds:.0f}", f"{reference / milliseconds:.1f}×"
+    print(line(STEPS, text, *cells))
 
 
-def report(best, parts, flops, device):
-    where = describe_hardware(device)
-    kind = "CPU" if device == "cpu" else "wall"
-    print(f"{where}, torch {torch.__version__}; {kind} ms per step of {BATCH} digits, best of {ROUNDS}\n")
-    print(f"{'step':<42} {'ms':>7} {'images/s':>9} {'ratio':>6}")
+def report_steps(best):
+    print("\n" + line(STEPS, "step", "ms", "images/s", "ratio"))
     names = {
         "tutorial": "the tutorial's (network and SGD)",
         "ordinary": "ours, with nn.Conv2d in all places",
@@ -166,15 +142,20 @@ def report(best, parts, flops, device):
         row(f"the paper's ST-CNN Aff, {precision}, nn.Conv2d", ordinary, ordinary)
         row("  with our first convolutions", ordinary, best[f"paper ours {precision}"])
 
-    print(f"\n{'part of our step, nothing frozen':<42} {'forward':>8} {'backward':>8} {'share':>6}")
+
+def report_parts(best, parts):
+    print("\n" + line(PARTS, "part of our step, nothing frozen", "forward", "backward", "share"))
     whole = best["our step"]
     for name in parts:
         forward, both = best[f"{name} forward"], best[name]
-        print(f"{name:<42} {forward:8.2f} {both - forward:8.2f} {both / whole:6.0%}")
+        print(line(PARTS, name, f"{forward:.2f}", f"{both - forward:.2f}", f"{both / whole:.0%}"))
     rest = whole - sum(best[name] for name in parts) - best["optimizer"]
-    print(f"{'optimizer':<42} {best['optimizer']:8.2f} {'':>8} {best['optimizer'] / whole:6.0%}")
-    print(f"{'all the rest (loss, zeroing, …)':<42} {rest:8.2f} {'':>8} {rest / whole:6.0%}")
+    for text, part in (("optimizer", best["optimizer"]), ("all the rest (loss, zeroing, …)", rest)):
+        print(line(PARTS, text, f"{part:.2f}", "", f"{part / whole:.0%}"))
 
+
+def report_convolutions(best, flops):
+    whole = best["our step"]
     product = 2 * 1024**3 / best["product"] / 1e6
     convolution = 2 * BATCH * 26 * 26 * 64 * 64 * 9 / best["convolution"] / 1e6
     print(f"\nThe convolutions of a step need {flops / 1e6:.0f} million floating-point operations.")

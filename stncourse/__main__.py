@@ -1,12 +1,23 @@
 """Command line: ``python -m stncourse train``, ``reproduce``, ``playground``, ``grade`` and ``doctor``."""
 
-import argparse
+import os
 import sys
+
+# `python -m` looks for modules in the working folder first, but a student's argparse.py or torch.py that lies there is
+# not to run here. os and sys are there from the start. The course's own folder, where it is not installed, stays.
+if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != os.path.dirname(os.path.dirname(__file__)):
+    sys.path.pop(0)
+
+import argparse
 from pathlib import Path
+
+from stncourse import __version__
 
 
 def main(arguments=None):
+    _say_all_letters()
     parser = argparse.ArgumentParser(prog="python -m stncourse", description="Spatial transformers from a shell.")
+    parser.add_argument("--version", action="version", version=f"stncourse {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     train = commands.add_parser(
@@ -44,7 +55,7 @@ def main(arguments=None):
     reproduce.add_argument("--budget", choices=("quick", "standard", "full"), default="quick")
     reproduce.add_argument("--seeds", type=_positive, metavar="N", help="seeds 0 to N - 1; default: the budget's")
     reproduce.add_argument("--device", type=_device, default="auto", help="auto, cpu, cuda, mps")
-    reproduce.add_argument("--out", type=Path, default=Path("table1"), metavar="FOLDER", help="default: %(default)s")
+    reproduce.add_argument("--out", type=_folder, default="table1", metavar="FOLDER", help="default: %(default)s")
     reproduce.add_argument("--source", choices=("auto", "mnist", "offline"), default="auto")
     reproduce.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the classifiers")
     reproduce.add_argument(
@@ -70,7 +81,31 @@ def main(arguments=None):
     doctor.set_defaults(run=_doctor)
 
     options = parser.parse_args(arguments)
+    if options.command == "train":
+        _check_different(train, {name: getattr(options, name) for name in ("save", "history", "checkpoint")})
+    if options.command == "grade" and options.report is None and options.notebook.is_file():
+        try:
+            _writable(options.notebook.with_suffix(".report.json"))
+        except argparse.ArgumentTypeError as error:
+            grade.error(f"no report can be written beside the notebook, give --report NAME: {error}")
     return options.run(options)
+
+
+def _say_all_letters():
+    """A terminal or pipe of few letters (cp1252, ASCII) gets the others, θ or ✓, as escapes, and not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure") and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _check_different(parser, files):
+    """Two outputs in one file: the second would replace the first."""
+    given = {}
+    for name, path in files.items():
+        if path is None or (path.exists() and not path.is_file()):  # a device takes any number
+            continue
+        if (other := given.setdefault(path.resolve(), name)) != name:
+            parser.error(f"argument --{name}: expected another file than --{other}'s, got {path}")
 
 
 def _positive(text):
@@ -78,12 +113,17 @@ def _positive(text):
 
 
 def _seed(text):
-    return _whole_number(text, 0)
+    seed = _whole_number(text, 0)
+    if seed >= 2**64:
+        raise argparse.ArgumentTypeError(f"expected a whole number below 2**64, got {text!r}")
+    return seed
 
 
 def _whole_number(text, minimum):
-    if not text.isdecimal() or int(text) < minimum:
-        raise argparse.ArgumentTypeError(f"expected a whole number, at least {minimum}, got {text!r}")
+    # More digits than that are no number that anybody means, and Python refuses to read thousands of them.
+    if not text.isdecimal() or len(text) > 100 or int(text) < minimum:
+        shown = text if len(text) <= 100 else f"{text[:100]}..."
+        raise argparse.ArgumentTypeError(f"expected a whole number, at least {minimum}, got {shown!r}")
     return int(text)
 
 
@@ -108,13 +148,36 @@ def _device(text):
 
 
 def _writable(text):
-    """A path in a folder that exists: better to know before an hour of training than after."""
-    path = Path(text)
-    if not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"the folder {path.parent} does not exist")
-    if path.is_dir():
-        raise argparse.ArgumentTypeError(f"{path} is a folder, not a file")
-    return path
+    """A file that can be written: better to know before an hour of training than after."""
+    from stncourse._check import path as as_path
+    from stncourse._files import check_writable
+
+    try:
+        path = as_path("path", text)
+        if path.is_dir():
+            raise argparse.ArgumentTypeError(f"{path} is a folder, not a file")
+        if not path.parent.is_dir():
+            raise argparse.ArgumentTypeError(f"the folder {path.parent} does not exist")
+        return check_writable("path", path)
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("path: ")) from error
+
+
+def _folder(text):
+    """A folder that can be written into, or be made: its nearest folder that is there can."""
+    from stncourse._check import path as as_path
+
+    try:
+        folder = as_path("path", text)
+        there = next(
+            parent for parent in (folder, *folder.absolute().parents) if parent.exists() or parent.is_symlink()
+        )
+        if not there.is_dir():
+            raise argparse.ArgumentTypeError(f"{there} is a file, not a folder")
+        _writable(there / "any")
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("path: ")) from error
+    return folder
 
 
 def _train_together(options):
@@ -162,17 +225,30 @@ def _train(options, first):
     except KeyboardInterrupt as interruption:
         print(interruption, file=sys.stderr)
         return 130
-    except (ValueError, FloatingPointError) as error:  # a checkpoint of another run, or a loss that is NaN
+    except (ValueError, FloatingPointError, OSError) as error:  # another run's checkpoint, a loss of NaN, a full disk
         print(error, file=sys.stderr)
         return 1
     if not first:  # all have the same model and history; one writes
         return 0
     history.info |= {"model": options.model, "distortion": options.distortion}
-    if options.history:
-        history.save(options.history)
-    if options.save:
+
+    def save():
         accuracy = evaluate(model, test, options.device).accuracy
         save_weights(model, {**history.info, "recipe": history.recipe, "test_accuracy": accuracy}, options.save)
+
+    # The weights first; and whatever becomes of one file, the other is written.
+    writers = {"save": save, "history": lambda: history.save(options.history)}
+    return max(_written(name, getattr(options, name), write) for name, write in writers.items())
+
+
+def _written(name, path, write):
+    """Write one of the outputs, if it was asked for: 0; 1 when it cannot be written, and that is said."""
+    try:
+        if path is not None:
+            write()
+    except (OSError, ValueError) as error:
+        print(f"--{name}: could not write {path} ({error})", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -198,13 +274,18 @@ def _reproduce(options):
 
 def _page(options):
     """Write the θ playground as one HTML page that needs no Python and no network: to hand out, or for the web."""
+    from stncourse._files import replacing
     from stncourse.data import load_digits
     from stncourse.playground import page
 
     text = page(load_digits("test", source="offline").images[:200])
-    options.file.write_text(text, encoding="utf-8")
-    print(f"{options.file}: {len(text) / 1000:.0f} kB. Open it in a browser.")
-    return 0
+
+    def write():
+        with replacing(options.file, text=True) as file:
+            file.write(text)
+        print(f"{options.file}: {len(text) / 1000:.0f} kB. Open it in a browser.")
+
+    return _written("file", options.file, write)
 
 
 def _grade(options):

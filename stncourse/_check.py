@@ -6,6 +6,7 @@ torch traces (``torch.jit.trace``, ``torch.export``), which stay as they are, so
 
 import operator
 import os
+import warnings
 from numbers import Real
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def describe(value):
     """A short description of what came, for error messages."""
     if isinstance(value, (torch.Tensor, np.ndarray)) and value.ndim:
         kind = "tensor" if isinstance(value, torch.Tensor) else "array"
-        return f"a {str(value.dtype).removeprefix('torch.')} {kind} of shape {tuple(value.shape)}"
+        return f"a {str(value.dtype).removeprefix('torch.')} {kind} of shape {tuple(sizes_of(value))}"
     try:
         text = repr(value)
     except Exception:  # somebody else's object: a message must not fail for it
@@ -32,10 +33,10 @@ def tensor(name, value, shape, *, floating=True):
     """
     if not isinstance(value, torch.Tensor) or (floating and not value.is_floating_point()):
         raise TypeError(f"{name}: expected {_a_tensor(shape, floating)}, got {describe(value)}")
-    sizes = shape.split()
-    fits = value.ndim == len(sizes) and all(
-        not want.isdigit() or int(want) == have for want, have in zip(sizes, value.shape, strict=False)
-    )
+    sizes, wanted = sizes_of(value), shape.split()
+    fits = len(sizes) == len(wanted)
+    for want, have in zip(wanted, sizes, strict=False):  # a loop: this is asked in every call, and all() takes longer
+        fits = fits and (not want.isdigit() or int(want) == have)
     if not fits:
         raise ValueError(f"{name}: expected {_a_tensor(shape, floating)}, got {describe(value)}")
 
@@ -44,8 +45,31 @@ def _a_tensor(shape, floating):
     return f"a {'floating-point ' if floating else ''}tensor of shape ({shape.replace(' ', ', ')})"
 
 
+def known(number):
+    """``number`` as it is in this run: checks ask for it, and what they ask is no part of a graph that is traced."""
+    if not isinstance(number, torch.Tensor):
+        return number
+    if not torch.jit.is_tracing():
+        return number.item()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        return number.item()
+
+
+def sizes_of(tensor):
+    """The shape of ``tensor`` for checks: plain numbers also under ``torch.jit.trace``."""
+    return tuple(map(known, tensor.shape)) if torch.jit.is_tracing() else tensor.shape
+
+
+def some(mask):
+    """Whether a mask holds anywhere, as far as can be known: tensors without numbers (meta, fake) know of nothing."""
+    return type(mask) is torch.Tensor and not mask.is_meta and known(mask.any())
+
+
 def as_integer(value):
     """The whole number that ``value`` is, in any of its forms; None where it is none (True and False are none)."""
+    if type(value) is int:
+        return value
     if isinstance(value, (bool, np.bool_)):
         return None
     if isinstance(value, (int, torch.SymInt)):
@@ -78,23 +102,52 @@ def as_real(value):
     return float(value) if isinstance(value, Real) else None
 
 
+def as_row(value):
+    """``value`` as a tuple where it is a row of things, be it a tuple, a list, an array or a tensor; else None."""
+    if isinstance(value, (tuple, list)):
+        return tuple(value)
+    if isinstance(value, (torch.Tensor, np.ndarray)) and value.ndim == 1:
+        return value.unbind() if isinstance(value, torch.Tensor) else tuple(value)
+    return None
+
+
 def as_pair(value):
     """``value`` as a tuple of two where it holds two, be it a tuple, a list, an array or a tensor; else None."""
-    if isinstance(value, (torch.Tensor, np.ndarray)):
-        value = tuple(value) if value.ndim == 1 and len(value) == 2 else ()
-    return tuple(value) if isinstance(value, (tuple, list)) and len(value) == 2 else None
+    values = as_row(value)
+    return values if values is not None and len(values) == 2 else None
 
 
 def image_size(name, value, *, minimum=1):
-    """Return ``value`` as ``(height, width)``: a whole number for a square, or a pair of them."""
-    single = as_integer(value)
-    pair = as_pair(value) if single is None else (single, single)
-    sizes = tuple(map(as_integer, pair)) if pair else ()
-    if not sizes or any(size is None or size < minimum for size in sizes):
+    """Return ``value`` as ``(height, width)``: a whole number for a square, a pair of them, or the shape of a batch."""
+    sizes = _whole(value, (2, 4), minimum)
+    if sizes is None:
         raise ValueError(
-            f"{name}: expected an int >= {minimum} or a pair (height, width) of them, got {describe(value)}"
+            f"{name}: expected an int >= {minimum} or a pair (height, width) of them, or the four of "
+            f"(N, channels, height, width), got {describe(value)}"
         )
     return sizes
+
+
+def counts(name, value, *, minimum=1):
+    """Return ``value`` as ``(rows, columns)``: a whole number for as many of both, or a pair of them."""
+    sizes = _whole(value, (2,), minimum)
+    if sizes is None:
+        raise ValueError(
+            f"{name}: expected an int >= {minimum} or a pair (rows, columns) of them, got {describe(value)}"
+        )
+    return sizes
+
+
+def _whole(value, lengths, minimum):
+    """A whole number, twice, or the last two of a row of them, which are at least ``minimum``; else None."""
+    row = as_row(value)
+    sizes = tuple(map(as_integer, (value, value) if row is None else row))
+    if len(sizes) not in lengths:
+        return None
+    for size, least in zip(sizes, (0, 0, minimum, minimum)[-len(sizes) :], strict=True):
+        if size is None or known(size) < least:
+            return None
+    return sizes[-2:]
 
 
 def positive_int(name, value, *, minimum=1):
@@ -102,8 +155,16 @@ def positive_int(name, value, *, minimum=1):
     whole = as_integer(value)
     if whole is None:
         raise TypeError(f"{name}: expected an int >= {minimum}, got {describe(value)}")
-    if whole < minimum:
+    if known(whole) < minimum:
         raise ValueError(f"{name}: expected an int >= {minimum}, got {whole}")
+    return whole
+
+
+def seed(name, value):
+    """Return ``value`` as an int that seeds a ``torch.Generator``."""
+    whole = positive_int(name, value, minimum=0)
+    if whole >= 2**64:
+        raise ValueError(f"{name}: expected an int from 0 to 2**64 - 1, got {whole}")
     return whole
 
 
@@ -113,7 +174,7 @@ def number(name, value, expected, fits):
     NaN fits nothing that compares.
     """
     real = as_real(value)
-    if real is None or not fits(real):
+    if real is None or not fits(known(real)):
         raise ValueError(f"{name}: expected {expected}, got {describe(value)}")
     return real
 
@@ -130,6 +191,7 @@ def path(name, value):
 
 def choice(name, value, options):
     """Check that ``value`` is one of ``options``."""
-    if value not in tuple(options):  # a tuple: looking in a dict fails for what has no hash
+    # A tuple: looking in a dict fails for what has no hash. An array's == is an array.
+    if isinstance(value, (torch.Tensor, np.ndarray)) or value not in tuple(options):
         raise ValueError(f"{name}: expected one of {', '.join(map(repr, options))}, got {describe(value)}")
     return value

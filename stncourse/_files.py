@@ -4,6 +4,7 @@ import contextlib
 import glob
 import os
 import secrets
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -126,3 +127,38 @@ def check_writable(name, value):
     except OSError as error:
         raise OSError(f"{name}: cannot write into the folder {folder} ({error.strerror or error})") from error
     return path
+
+
+@contextlib.contextmanager
+def scratch_folder(parent):
+    """A new folder ``.download-…`` in ``parent`` for the length of the block.
+
+    What killed processes left of theirs is removed; the folder of one that lives is not touched: it holds a lock.
+    """
+    remove_old_scratch(parent)
+    handle, lock = _private(Path(parent) / "download")
+    folder = _locked_by(lock)
+    try:
+        folder.mkdir()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)  # first, since Windows removes no file that is open
+        with contextlib.suppress(OSError):
+            lock.unlink()
+
+
+def remove_old_scratch(parent):
+    """Remove the scratch folders in ``parent`` of processes that were killed."""
+    parent = Path(parent)
+    _remove_left_behind(parent / "download")
+    # Listed before the locks are: a lock is there before its folder and for longer.
+    folders = list(parent.glob(".download-*"))
+    locked = {_locked_by(lock) for lock in parent.glob(".download.*.new")}
+    for folder in folders:
+        if folder not in locked:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked_by(lock):
+    return lock.with_name(f".download-{lock.name.split('.')[2]}")

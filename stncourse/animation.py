@@ -1,15 +1,14 @@
 """The film of a training: where θ looks on some digits, and what comes out, step by step."""
 
 import base64
-import contextlib
 import hashlib
 import html
 import io
 import json
-import os
 import shutil
 import string
 import subprocess
+import tempfile
 from importlib import resources
 from pathlib import Path
 
@@ -17,12 +16,12 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from stncourse import _check
-from stncourse.checkpoints import check_writable
-from stncourse.data import denormalize, normalize
+from stncourse import _check, _files
+from stncourse._shown import denormalize, known, shown
 from stncourse.grids import affine_grid, projective_grid
 from stncourse.sampling import Sampler
-from stncourse.visualization import BOX_COLOR, as_pictures, as_unit, box_corners, draw_image
+from stncourse.transformer import transformers_in
+from stncourse.visualization import BOX_COLOR, as_pictures, as_text, as_unit, box_corners, draw_image, recorded_theta
 
 _DPI, _SCREEN_DPI = 90, 72  # sharpness of the pictures; size on the page
 _COLORS = {1: 64, 3: 256}  # of a picture in the page and in the GIF, for images with so many channels
@@ -38,13 +37,21 @@ class Film:
         frames: Pillow images, all of one size.
         titles: a short text for each.
         alt: the film in words.
-        frames_per_second: how fast it runs.
-        colors: how many colours a picture keeps in the page and in a GIF.
+        frames_per_second: how fast it runs, up to 60.
+        colors: how many colours a picture keeps in the page and in a GIF, 2 to 256.
+
+    Raises:
+        TypeError, ValueError: an argument is not of the kind above.
     """
 
     def __init__(self, frames, titles, alt, frames_per_second=8, colors=64):
-        self.frames, self.titles, self.alt = list(frames), list(titles), alt
-        self.frames_per_second, self.colors = frames_per_second, colors
+        self.frames, self.titles, self.alt = _as_frames(frames), list(map(as_text, titles)), as_text(alt)
+        if len(self.titles) != len(self.frames):
+            raise ValueError(f"titles: expected {len(self.frames)}, one per frame, got {len(self.titles)}")
+        self.frames_per_second = _as_speed(frames_per_second)
+        self.colors = _check.positive_int("colors", colors, minimum=2)
+        if self.colors > 256:
+            raise ValueError(f"colors: expected 2 to 256, got {colors}")
 
     def __repr__(self):
         return f"Film: {self.alt}"
@@ -81,34 +88,27 @@ class Film:
             FileNotFoundError: its folder is not there, or ffmpeg is not, for an MP4.
             RuntimeError: ffmpeg failed; the message is ffmpeg's.
         """
-        check_writable("path", path)
-        path = Path(path)
+        path = _files.check_writable("path", path)
         writers = {".gif": self._write_gif, ".html": self._write_html, ".mp4": self._write_mp4}
         writer = writers[_check.choice("the path's ending", path.suffix.lower(), writers)]
-        # In the same folder, so that the replacement is one step of the file system.
-        temporary = path.with_name(f".{path.name}.new")
-        try:
-            writer(temporary)
-            os.replace(temporary, path)
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        with _files.replacing(path) as file:
+            writer(file)
 
     def _reduced(self):
         """The pictures with few colours: a fifth of the bytes."""
         return [frame.quantize(self.colors) for frame in self.frames]
 
-    def _write_html(self, path):
+    def _write_html(self, file):
         page = f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(self.alt)}</title>\n'
-        path.write_text(page + self.html() + "</html>\n", encoding="utf-8")
+        file.write((page + self.html() + "</html>\n").encode())
 
-    def _write_gif(self, path):
+    def _write_gif(self, file):
         first, *others = self._reduced()
         pause = round(1000 / self.frames_per_second)
         pauses = [pause] * len(others) + [12 * pause]  # time to look at the last one, before it starts again
-        first.save(path, format="GIF", save_all=True, append_images=others, duration=pauses, loop=0)
+        first.save(file, format="GIF", save_all=True, append_images=others, duration=pauses, loop=0)
 
-    def _write_mp4(self, path):
+    def _write_mp4(self, file):
         program = shutil.which("ffmpeg")
         if program is None:
             raise FileNotFoundError(
@@ -119,13 +119,36 @@ class Film:
         width, height = width - width % 2, height - height % 2  # the usual pixel format takes even sizes only
         raw = b"".join(frame.crop((0, 0, width, height)).tobytes() for frame in self.frames)
         command = [program, "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
-        command += ["-r", str(self.frames_per_second), "-i", "-", "-pix_fmt", "yuv420p", "-f", "mp4", str(path)]
-        done = subprocess.run(command, input=raw, capture_output=True)
-        if done.returncode != 0:
-            raise RuntimeError(f"ffmpeg could not write the film: {done.stderr.decode(errors='replace').strip()}")
+        with tempfile.TemporaryDirectory() as folder:  # ffmpeg goes back and forth in a file of its own
+            film = Path(folder) / "film.mp4"
+            command += ["-r", str(self.frames_per_second), "-i", "-", "-pix_fmt", "yuv420p", "-f", "mp4", str(film)]
+            done = subprocess.run(command, input=raw, capture_output=True)
+            if done.returncode != 0:
+                raise RuntimeError(f"ffmpeg could not write the film: {done.stderr.decode(errors='replace').strip()}")
+            file.write(film.read_bytes())
 
 
-def animate_training(history, images, model=None, *, probe=0, output_size=None, frames=40, frames_per_second=8):
+def _as_frames(frames):
+    from PIL import Image
+
+    frames = list(frames)
+    if not frames:
+        raise ValueError("frames: expected at least one Pillow image, got none")
+    for frame in frames:
+        if not isinstance(frame, Image.Image):
+            raise TypeError(f"frames: expected Pillow images, got {_check.describe(frame)}")
+        if frame.size != frames[0].size:
+            raise ValueError(f"frames: expected images of one size, got {frames[0].size} and {frame.size}")
+    return [frame.convert("RGB") for frame in frames]
+
+
+def _as_speed(value):
+    return _check.number("frames_per_second", value, "a number above 0, up to 60", lambda speed: 0 < speed <= 60)
+
+
+def animate_training(
+    history, images, model=None, *, probe=0, output_size=None, frames=40, frames_per_second=8, like=None
+):
     """The film of digits being straightened, as training goes.
 
     For each digit: left the input with the box that θ looks at (its top edge is thick, the dot marks the output's
@@ -137,13 +160,16 @@ def animate_training(history, images, model=None, *, probe=0, output_size=None, 
     Args:
         history: a :class:`stncourse.History` with recorded θ, or its ``theta`` alone. Every transform that has a matrix
             will do; a thin-plate spline has none.
-        images: the probe images, as ``fit`` got them: ``(P, C, H, W)``, raw uint8, or floating-point in [0, 1].
-        model: the model, or its SpatialTransformer, for its output size and its padding. Default: the output is as
-            large as the input, outside the image is black.
+        images: the probe images, as ``fit`` got them: ``(P, C, H, W)``, raw uint8, or floating-point in [0, 1]; a
+            tensor or a NumPy array. Or a set of them, :class:`stncourse.Digits` or :class:`stncourse.ImageSet`.
+        model: the model, or its SpatialTransformer, for its output size and its padding; of several the one whose θ
+            ``fit`` records. Default: the output is as large as the input, outside the image is black.
         probe: which of the images, by number; or several: up to 8 numbers.
         output_size: ``(H_out, W_out)``, or one int; default: the model's.
         frames: at most so many pictures, evenly spread over the recorded steps, the first and the last among them.
-        frames_per_second: how fast it runs.
+        frames_per_second: how fast it runs, up to 60.
+        like: with a model, the set whose numbers normalise the images, for what they are padded with. Default:
+            ``images``, if it is a set; MNIST, for images of one channel.
 
     Returns:
         :class:`Film`: a notebook shows it with a player; ``film.save("training.gif")`` (or ``.mp4``, ``.html``) writes
@@ -154,24 +180,24 @@ def animate_training(history, images, model=None, *, probe=0, output_size=None, 
         around the input is outside of the image.
 
     Raises:
-        TypeError, ValueError: an argument is not of the kind or shape above, or no θ was recorded.
+        TypeError, ValueError: an argument is not of the kind or shape above, no θ was recorded, or that of a spline;
+            with a model, images of several channels without a set.
 
     >>> images = load_digits("test", source="offline").images[:1]
     >>> turning = [{"step": 10 * i, "theta": affine_theta(rotation=3 * i).tolist()} for i in range(5)]
     >>> animate_training(History({}, theta=turning), images)
     Film: probe image 0 in training, from step 0 to step 40: the input with the box that θ looks at, and the output
     """
-    steps, theta = _recorded(history)
-    _check.tensor("images", images, "P C H W", floating=False)
+    steps, theta = recorded_theta(history)
+    images, _, like = shown(images, like=like)
     if len(images) != theta.shape[1]:
         raise ValueError(f"images: expected the {theta.shape[1]} probe images whose θ was recorded, got {len(images)}")
+    as_pictures(images)  # that they are pictures
     probes = _as_probes(probe, len(images))
-    _check.positive_int("frames", frames, minimum=2)
-    if not isinstance(frames_per_second, (int, float)) or not 0 < frames_per_second <= 60:
-        raise ValueError(f"frames_per_second: expected 0 to 60, got {_check.describe(frames_per_second)}")
+    frames, frames_per_second = _check.positive_int("frames", frames, minimum=2), _as_speed(frames_per_second)
     chosen = sorted({round(i * (len(steps) - 1) / (frames - 1)) for i in range(frames)})
-    steps, theta, images = [steps[i] for i in chosen], theta[chosen][:, probes], images[probes].cpu()
-    outputs = _outputs(theta, images, model, output_size)
+    steps, theta, images = [steps[i] for i in chosen], theta[chosen][:, probes], images[probes]
+    outputs = _outputs(theta, images, model, output_size, like)
 
     colors = _COLORS[images.shape[1]]
     which = f"probe image{'s' * (len(probes) > 1)} {', '.join(map(str, probes))}"
@@ -181,42 +207,41 @@ def animate_training(history, images, model=None, *, probe=0, output_size=None, 
     return Film(_draw(images, theta, outputs, titles), titles, alt, frames_per_second, colors)
 
 
-def _recorded(history):
-    """The steps, and θ as ``(S, P, 2 or 3, 3)``."""
-    snapshots = history if isinstance(history, list) else getattr(history, "theta", None)
-    if snapshots is None:
-        raise TypeError(f"history: expected a History, got {_check.describe(history)}")
-    if not snapshots:
-        raise ValueError("history: expected one with recorded θ; call fit(..., probe=images)")
-    if snapshots[0]["theta"] is None:
-        raise ValueError("history: expected one with θ, got one of a transform that has no matrix, such as a spline")
-    theta = torch.tensor([snapshot["theta"] for snapshot in snapshots])
-    if theta.ndim != 4 or theta.shape[2:] not in ((2, 3), (3, 3)):
-        raise ValueError(f"history: expected θ of shape (P, 2, 3) or (P, 3, 3) per step, got {tuple(theta.shape[1:])}")
-    return [snapshot["step"] for snapshot in snapshots], theta
-
-
 def _as_probes(probe, count):
-    probes = [probe] if isinstance(probe, int) else list(probe)
-    if not 1 <= len(probes) <= 8 or not all(isinstance(p, int) and 0 <= p < count for p in probes):
+    single = _check.as_integer(probe)
+    try:
+        probes = [single] if single is not None else [_check.as_integer(number) for number in probe]
+    except TypeError:  # not to be iterated over
+        probes = []
+    if not 1 <= len(probes) <= 8 or not all(p is not None and 0 <= p < count for p in probes):
         raise ValueError(f"probe: expected one to eight numbers from 0 to {count - 1}, got {_check.describe(probe)}")
     return probes
 
 
-def _outputs(theta, images, model, output_size):
+def _outputs(theta, images, model, output_size, like):
     """What the sampler makes of each image at each step: ``(S, P, C, H_out, W_out)``, in [0, 1]."""
-    stn = getattr(model, "stn", model)
-    if stn is not None and not hasattr(stn, "sampler"):
-        raise TypeError(f"model: expected a SpatialTransformer or a model with an `stn`, got {_check.describe(model)}")
-    size = output_size or getattr(stn, "output_size", None) or tuple(images.shape[-2:])
-    size = _check.image_size("output_size", size)
+    stn = None if model is None else _transformer(model)
+    size = tuple(images.shape[-2:]) if stn is None else getattr(stn, "output_size", None) or tuple(images.shape[-2:])
+    size = size if output_size is None else _check.image_size("output_size", output_size)
     # Without a model, images stay in [0, 1], where 0 is background.
     sampler = Sampler() if stn is None else stn.sampler
-    inputs = as_unit(images) if stn is None else normalize(images)
+    inputs = as_unit(images) if stn is None else known(like, images).normalize(images).float()
     make_grid = affine_grid if theta.shape[2] == 2 else projective_grid
-    outputs = [sampler(inputs, make_grid(moment, size, sampler.align_corners)) for moment in theta]
-    outputs = torch.stack(outputs if stn is None else [denormalize(output) for output in outputs])
+    with torch.no_grad():
+        outputs = [sampler(inputs, make_grid(moment, size, sampler.align_corners)) for moment in theta]
+    outputs = torch.stack(outputs if stn is None else [denormalize(like, output) for output in outputs])
     return outputs.nan_to_num(0.0).clamp(0, 1)
+
+
+def _transformer(model):
+    """The transformer whose θ ``fit`` records."""
+    own = getattr(model, "stn", model)  # may be one of your own making
+    found = transformers_in(model) if isinstance(model, torch.nn.Module) else []
+    found = found or ([own] if hasattr(own, "sampler") else [])
+    if not found:
+        got = f"a {type(model).__name__}" if isinstance(model, torch.nn.Module) else _check.describe(model)
+        raise TypeError(f"model: expected a SpatialTransformer or a model with one in it, got {got} without")
+    return found[0]
 
 
 def _draw(images, theta, outputs, titles):
@@ -250,7 +275,7 @@ def _draw(images, theta, outputs, titles):
     for (left, right), _ in zip(axes[:columns], range(count), strict=False):
         left.set_title("input", fontsize=10, pad=3)
         right.set_title("output", fontsize=10, pad=3)
-    clock = figure.text(0.5, 0.985, "", ha="center", va="top", fontsize=11)
+    clock = figure.text(0.5, 0.985, "", ha="center", va="top", fontsize=11, parse_math=False)
 
     canvas = FigureCanvasAgg(figure)
     pictures = []

@@ -36,12 +36,14 @@ def augment(images, generator=None, strength=1.0):
     _check.tensor("images", images, "N C H W")
     if generator is not None and not isinstance(generator, torch.Generator):
         raise TypeError(f"generator: expected a torch.Generator or None, got {_check.describe(generator)}")
-    if not isinstance(strength, (int, float)) or not 0 <= strength <= MAXIMUM_STRENGTH:
-        raise ValueError(f"strength: expected a number from 0 to {MAXIMUM_STRENGTH}, got {_check.describe(strength)}")
+    expected = f"a number from 0 to {MAXIMUM_STRENGTH}"
+    strength = _check.number("strength", strength, expected, lambda value: 0 <= value <= MAXIMUM_STRENGTH)
     if strength == 0:
         return images
     size = tuple(images.shape[-2:])
-    rotation, scale, shear, x, y = strength * (2 * torch.rand(5, len(images), generator=generator) - 1)
+    # The same draws whatever torch's default dtype and device.
+    drawn = torch.rand(5, len(images), generator=generator, dtype=torch.float32, device="cpu")
+    rotation, scale, shear, x, y = strength * (2 * drawn - 1)
     theta = affine_theta(ROTATION * rotation, 1 + SCALE * scale, SHEAR * shear, (2 * SHIFT * x, 2 * SHIFT * y), size)
     grid = affine_grid(theta.to(images.device), size)
     return _SAMPLER(images.to(grid.dtype), grid).to(images.dtype)

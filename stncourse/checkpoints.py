@@ -1,17 +1,17 @@
 """Files of tensors and facts: safetensors with JSON in its header. Reading one never runs code.
 
-A file is replaced at once or not at all: whoever is killed while writing leaves the old one as it was.
+A file is replaced at once or not at all: whoever is killed while writing leaves the old one as it was. A digest tells
+when a single byte of it is another one.
 """
 
-import contextlib
+import hashlib
 import json
-import os
-import tempfile
-from pathlib import Path
 
 import torch
 
 from stncourse import _check
+from stncourse._files import replacing
+from stncourse._state import put_into, tensors_of, tied
 
 
 class CheckpointError(ValueError):
@@ -23,30 +23,72 @@ def save_tensors(path, tensors, info):
 
     Args:
         path: the file to write; its folder has to be there.
-        tensors: dict, name -> tensor.
+        tensors: dict, name -> tensor. Several may share memory; each is written as if it had its own.
         info: dict that JSON can hold.
 
     Raises:
-        OSError: the file cannot be written; what was there before is still there.
+        TypeError, ValueError: a file cannot hold that. OSError: the file cannot be written; what was there before is
+            still there.
     """
+    data = as_bytes(tensors, info)
+    with replacing(_check.path("path", path)) as file:
+        file.write(data)
+
+
+def as_bytes(tensors, info):
+    """What :func:`save_tensors` writes; the same bytes for the same content."""
+    from safetensors import SafetensorError
     from safetensors.torch import save
 
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    data = save(tensors, metadata={"info": json.dumps(info)})
-    path = Path(path)
-    # In the same folder, so that the replacement is one step of the file system. Always of the same name: what a killed
-    # process leaves behind, the next one takes.
-    temporary = path.with_name(f".{path.name}.new")
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+        text = json.dumps(info)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"info: expected a dict that JSON can hold ({error})") from error
+    own = {}
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, torch.Tensor):
+            raise TypeError(f"tensors: expected only tensors, got {name!r}: {_check.describe(tensor)}")
+        own[name] = tensor.detach().cpu()
+    try:
+        # safetensors refuses tensors that share memory, as tied weights do.
+        data = save({name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in own.items()})
+    except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        raise ValueError(f"tensors: expected dense tensors of a dtype that safetensors knows ({error})") from error
+    header, content = _cut(data)
+    told = {"__metadata__": {"info": text, _DIGEST: _NONE}} | json.loads(header[8:])
+    header = json.dumps(told, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    header = len(header).to_bytes(8, "little") + header
+    return b"".join([header.replace(_field(_NONE), _field(_digest(header, content))), content])
+
+
+_DIGEST, _NONE = "sha256", 64 * "0"
+
+
+def _field(digest):
+    return f'"{_DIGEST}":"{digest}"'.encode("utf-8", "surrogatepass")
+
+
+def _cut(data):
+    """The length and the header of a safetensors file, and the content."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    return data[:end], memoryview(data)[end:]
+
+
+def _digest(header, content):
+    """Of a whole file in which the digest itself counts as zeros."""
+    digest = hashlib.sha256(header)
+    digest.update(content)
+    return digest.hexdigest()
+
+
+def _check_digest(header, content, metadata):
+    if _DIGEST in metadata:
+        digest = metadata[_DIGEST]
+        if digest != _digest(header.replace(_field(digest), _field(_NONE)), content):
+            raise CheckpointError("its content is not what was written")
+    elif metadata.keys() - {"info", "format"}:  # earlier files have no digest; in this one its name is damaged
+        raise CheckpointError("its header is not what was written")
 
 
 def read_tensors(path):
@@ -60,25 +102,30 @@ def read_tensors(path):
 
     Raises:
         FileNotFoundError: no such file.
-        CheckpointError: the file is truncated or of another kind; a pickle, for example. It is not executed.
+        CheckpointError: the file is truncated, damaged or of another kind; a pickle, for example. It is not executed.
 
     >>> save_tensors("weights.safetensors", {"a": torch.ones(2)}, {"epoch": 3})
     >>> read_tensors("weights.safetensors")
     ({'a': tensor([1., 1.])}, {'epoch': 3})
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
-    path = Path(path)
+    path = _check.path("path", path)
     if not path.is_file():
         raise FileNotFoundError(f"path: expected a safetensors file, there is none at {path}")
     try:
-        with safe_open(path, framework="pt") as file:
-            info = json.loads((file.metadata() or {})["info"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+        data = path.read_bytes()
+        tensors = load(data)
+        header, content = _cut(data)
+        metadata = json.loads(header[8:]).get("__metadata__") or {}
+        _check_digest(header, content, metadata)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(
             f"path: expected a safetensors file, {path} is not one, or not a whole one ({error})"
         ) from error
+    try:
+        info = json.loads(metadata["info"])
     except (KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"path: expected a file that stncourse wrote, {path} lacks its description") from error
     if not isinstance(info, dict):
@@ -86,23 +133,28 @@ def read_tensors(path):
     return tensors, info
 
 
-def check_writable(name, path):
-    """Check at the start of a long run that a file can be written at its end.
+def load_into(model, path, tensors):
+    """Put tensors into a model, by the names that it has without wrappers. All are checked first.
+
+    Args:
+        path: for messages.
 
     Raises:
-        TypeError, OSError: it cannot; ``name`` is the argument's.
+        CheckpointError: they are not exactly this model's; it is as it was before.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"{name}: expected a path, got {_check.describe(path)}")
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{name}: expected a file, {path} is a folder")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{name}: expected a file in a folder that exists, {path.parent} does not")
-    try:
-        tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise OSError(f"{name}: cannot write into the folder {path.parent} ({error})") from error
+    expected = tensors_of(model)
+    tensors = _named_like(expected, tensors)
+    check_tensors(path, tensors, expected)
+    check_tied(path, tensors, model)
+    put_into(model, tensors)
+
+
+def _named_like(expected, tensors):
+    """Files of earlier versions have the names that torch.compile and DataParallel add."""
+    tensors = {".".join(part for part in name.split(".") if part != "_orig_mod"): t for name, t in tensors.items()}
+    if not tensors.keys() & expected.keys() and all(name.startswith("module.") for name in tensors):
+        return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def check_tensors(path, tensors, expected):
@@ -126,6 +178,20 @@ def check_tensors(path, tensors, expected):
             )
 
 
+def check_tied(path, tensors, model):
+    """Check that what is one tensor in the model is the same under all its names in the file."""
+    for first, *others in tied(model):
+        for other in others:
+            if not _same_bytes(tensors[first], tensors[other]):
+                raise CheckpointError(
+                    f"path: expected {first!r} and {other!r} in {path} to be equal, in this model they are one tensor"
+                )
+
+
+def _same_bytes(one, other):
+    return torch.equal(*(tensor.flatten().view(torch.uint8) for tensor in (one, other)))  # also where they are NaN
+
+
 # A training run: the model, the optimizer's memory, and the random generators
 
 
@@ -138,7 +204,7 @@ def pack(model, optimizer, generators):
     Returns:
         dict, name -> tensor: ``model.*``, ``optimizer.<parameter's number>.*``, ``random.*``.
     """
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors = {f"model.{name}": value for name, value in tensors_of(model).items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": v for name, v in state.items() if isinstance(v, torch.Tensor)}
     return tensors | {f"random.{name}": state for name, state in generators.items()}
@@ -161,8 +227,9 @@ def unpack(path, tensors, model, optimizer, generators):
     # Of a parameter that is frozen, or that no step has reached yet, the optimizer remembers nothing.
     remembered = {name.split(".")[1] for name in tensors if name.startswith("optimizer.")}
     memory = {n: like for n, like in _memory_like(optimizer, parameters).items() if n.split(".")[1] in remembered}
-    expected = {f"model.{name}": value for name, value in model.state_dict().items()} | memory
-    check_tensors(path, tensors, expected | {f"random.{name}": state for name, state in generators.items()})
+    weights = {name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")}
+    rest = {name: value for name, value in tensors.items() if not name.startswith("model.")}
+    check_tensors(path, rest, memory | {f"random.{name}": state for name, state in generators.items()})
     states = {name: tensors[f"random.{name}"] for name in generators}
     try:
         torch.Generator().set_state(states["torch"])
@@ -174,7 +241,7 @@ def unpack(path, tensors, model, optimizer, generators):
     for name in memory:
         number, entry = name.split(".")[1:]
         state.setdefault(int(number), {})[entry] = tensors[name]
-    model.load_state_dict({name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")})
+    load_into(model, path, weights)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return states
 

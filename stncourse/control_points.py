@@ -3,14 +3,17 @@
 What it shows is a pure function, :func:`warp`; ``assets/control_points.js`` does the same in the browser.
 """
 
+import functools
 from importlib import resources
 from typing import NamedTuple
 
 import anywidget
+import numpy as np
 import torch
 import traitlets
 
 from stncourse import _check
+from stncourse._shown import as_tensor
 from stncourse.data import load_digits
 from stncourse.grids import FAR, ProjectiveGrid, affine_theta, projective_theta
 from stncourse.sampling import Sampler
@@ -23,11 +26,25 @@ REACH = 1.5
 _NET_LINES, _NET_POINTS = 7, 25  # the sheet as it is drawn: lines each way, points on a line
 
 
+def _on_the_cpu(function):
+    """What the function makes is made there, whatever ``torch.set_default_device`` says."""
+
+    @functools.wraps(function)
+    def there(*arguments, **keywords):
+        with torch.device("cpu"):
+            return function(*arguments, **keywords)
+
+    return there
+
+
+@_on_the_cpu
 def home(family):
     """Where the control points lie on the output, and look at the identity: ``(K, 2)``, row by row."""
-    return lattice(*2 * [SIDES[_check.choice("family", family, SIDES)]])
+    side = SIDES[_check.choice("family", family, SIDES)]
+    return lattice(side, side)
 
 
+@_on_the_cpu
 def presets(family):
     """Ready-made places for the control points: a dict from a name to ``(K, 2)``.
 
@@ -38,8 +55,10 @@ def presets(family):
     x, y = still.unbind(-1)
     turned = still @ affine_theta(rotation=30)[0, :, :2].T
     if family == "projective":
-        keystone = torch.tensor([[-0.5, -0.8], [0.5, -0.8], [-1.0, 1.0], [1.0, 1.0]])
-        horizon = torch.tensor([[1.4, 1.4], [1.0, -1.0], [-1.0, 1.0], [0.4, 0.4]])  # top left drawn past bottom right
+        keystone = still.new_tensor([[-0.5, -0.8], [0.5, -0.8], [-1.0, 1.0], [1.0, 1.0]])
+        horizon = still.new_tensor(
+            [[1.4, 1.4], [1.0, -1.0], [-1.0, 1.0], [0.4, 0.4]]
+        )  # top left drawn past bottom right
         return {"identity": still, "turn": turned, "keystone": keystone, "horizon": horizon}
     inner = (still.abs() < 1).all(-1, keepdim=True)
     return {
@@ -47,7 +66,7 @@ def presets(family):
         "turn": turned,
         "bend": torch.stack([x, y + 0.4 * (x**2 - 0.5)], -1),
         "bulge": torch.where(inner, 0.35 * still, still),
-        "fold": torch.where(inner, still * torch.tensor([-1.5, 1.0]), still),
+        "fold": torch.where(inner, still * still.new_tensor([-1.5, 1.0]), still),
     }
 
 
@@ -59,13 +78,14 @@ class Warped(NamedTuple):
     words: str  #: what is going on, as a sentence or two
 
 
+@_on_the_cpu
 def warp(image, family, points):
     """Sample one image through control points.
 
     Args:
-        image: ``(H, W)`` raw uint8.
+        image: ``(H, W)`` raw uint8, a tensor or a NumPy array.
         family: ``"tps"``, a thin-plate spline with 4×4 points, or ``"projective"``, with the 4 corners.
-        points: ``(K, 2)`` floating-point, where on the input each control point looks, row by row.
+        points: ``(K, 2)`` numbers, where on the input each control point looks, row by row.
 
     Returns:
         :class:`Warped`.
@@ -80,10 +100,7 @@ def warp(image, family, points):
     >>> warp(torch.zeros(28, 28, dtype=torch.uint8), "tps", home("tps")).words
     'Every control point looks at its own place: the picture comes out unchanged.'
     """
-    _check.tensor("image", image, "H W", floating=False)
-    still = home(family)
-    _check.tensor("points", points, f"{len(still)} 2")
-    points = points.double()
+    image, points = _as_image("image", image), _as_points(points, len(home(family)))
     if family == "tps":
         generator, parameters = ThinPlateSplineGrid(SIDES["tps"]), points.reshape(1, -1)
     else:
@@ -92,6 +109,26 @@ def warp(image, family, points):
     grid = generator(parameters, tuple(image.shape))
     pixels = Sampler()(image[None, None].double(), grid)[0, 0].round().byte()
     return Warped(pixels, grid[0], words_for(family, points, grid[0]))
+
+
+def _as_image(name, image):
+    """``(H, W)`` raw uint8, on the CPU."""
+    image = as_tensor(name, image)
+    _check.tensor(name, image, "H W", floating=False)
+    if image.dtype != torch.uint8 or image.is_meta or 0 in image.shape:
+        raise ValueError(f"{name}: expected a raw uint8 image, got {_check.describe(image)} on {image.device}")
+    return image.cpu()
+
+
+def _as_points(points, count):
+    """``(count, 2)`` finite float64."""
+    try:
+        places = torch.as_tensor(points, dtype=torch.float64).detach().cpu()
+    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
+        raise TypeError(f"points: expected {count} pairs (x, y), got {_check.describe(points)}") from error
+    if places.shape != (count, 2) or not places.isfinite().all():
+        raise ValueError(f"points: expected {count} pairs (x, y) of finite numbers, got {_check.describe(points)}")
+    return places
 
 
 def mirrored(grid):
@@ -134,6 +171,7 @@ def _percent(fraction):
     return max(1, round(100 * fraction))
 
 
+@_on_the_cpu
 def pictures_to_warp():
     """One shipped test digit of each class, and a checkerboard: a dict from a name to ``(H, W)`` raw uint8.
 
@@ -174,16 +212,31 @@ def control_points_playground(pictures=None, family="tps", picture=0):
     pictures = pictures_to_warp() if pictures is None else pictures
     if not isinstance(pictures, dict) or not pictures:
         raise TypeError(f"pictures: expected a dict of images, at least one, got {_check.describe(pictures)}")
-    images = list(pictures.values())
+    images = [_as_image("pictures", image) for image in pictures.values()]
     for image in images:
-        _check.tensor("pictures", image, "H W", floating=False)
-        if image.dtype != torch.uint8 or image.shape != images[0].shape or min(image.shape) < 2:
+        if image.shape != images[0].shape or min(image.shape) < 2:
             expected = "raw uint8 images, all of one size and of 2×2 at least"
             raise ValueError(f"pictures: expected {expected}, got {_check.describe(image)}")
-    if _check.positive_int("picture", picture, minimum=0) >= len(images):
+    picture = _check.positive_int("picture", picture, minimum=0)
+    if picture >= len(images):
         raise ValueError(f"picture: expected 0 to {len(images) - 1}, got {picture}")
     _check.choice("family", family, SIDES)
     return ControlPointsPlayground(torch.stack(images), list(map(str, pictures)), family, picture)
+
+
+class _Whole(traitlets.Int):
+    """A whole number in any of its forms."""
+
+    def validate(self, owner, value):
+        whole = _check.as_integer(value)
+        return super().validate(owner, value if whole is None else whole)
+
+
+class _Places(traitlets.List):
+    """Pairs of numbers: a list of lists, a tensor or an array."""
+
+    def validate(self, owner, value):
+        return super().validate(owner, value.tolist() if isinstance(value, (torch.Tensor, np.ndarray)) else value)
 
 
 class ControlPointsPlayground(anywidget.AnyWidget):
@@ -191,13 +244,14 @@ class ControlPointsPlayground(anywidget.AnyWidget):
 
     _esm = (resources.files("stncourse") / "assets" / "control_points.js").read_text(encoding="utf-8")
     family = traitlets.Enum(list(SIDES)).tag(sync=True)
-    points = traitlets.List(traitlets.List(traitlets.Float())).tag(sync=True)
-    picture = traitlets.Int().tag(sync=True)
+    points = _Places(traitlets.List(traitlets.Float())).tag(sync=True)
+    picture = _Whole().tag(sync=True)
     scene = traitlets.Dict().tag(sync=True)  #: all that does not change: names, sizes, homes, presets
     images = traitlets.Bytes().tag(sync=True)  #: grey levels
     base = traitlets.Bytes().tag(sync=True)  #: float32 (x, y): the pixel centres of the output, then the net's points
     weights = traitlets.Bytes().tag(sync=True)  #: float32: how far each of these follows each of the 16 control points
 
+    @_on_the_cpu
     def __init__(self, images, names, family, picture):
         self._images = images
         height, width = images.shape[-2:]
@@ -245,7 +299,7 @@ class ControlPointsPlayground(anywidget.AnyWidget):
     @property
     def warped(self):
         """What it shows now: :class:`Warped`. ValueError where no projective transform looks at these corners."""
-        return warp(self._images[self.picture], self.family, torch.tensor(self.points))
+        return warp(self._images[self.picture], self.family, self.points)
 
 
 def _centers(height, width):

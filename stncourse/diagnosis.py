@@ -11,6 +11,7 @@ from stncourse.grids import affine_grid, projective_grid
 
 #: The names that :func:`diagnose` gives, in the order in which it looks for them.
 SYMPTOMS = (
+    "no log-probabilities",
     "not a number",
     "random start",
     "exploded",
@@ -37,6 +38,7 @@ _EQUAL = 2e-5  # spread of θ over the images at the end (0.001; 0)
 _STILL = 0.05  # a way that weight decay alone can push θ: 0.0001 in an epoch here; by its formula 0.02 in 4,700 steps
 _JITTER = 0.03  # how far θ lies from the middle of the moments before and after; healthy ones may have more, …
 _JITTER_RATIO = 1.0  # … but then less than this times its spread over the images (0.8; 1.6)
+_BELOW_ZERO = -0.01  # a loss that no probability has (0; −0.1, the probabilities themselves; −77,245, scores)
 _CHANCE = 0.97  # loss as a part of log(classes), what guessing costs
 _UNTRAINED = 0.6  # the same, for the first epoch of a network that was not trained before
 
@@ -98,7 +100,7 @@ def diagnose(history, classes=10):
         raise TypeError(f"history: expected a History, got {_check.describe(history)}")
     if not history.epochs and not history.theta and broke is None:
         raise ValueError("history: expected one with an epoch or with recorded θ, got an empty one")
-    _check.positive_int("classes", classes, minimum=2)
+    classes = _check.positive_int("classes", classes, minimum=2)
     measures = _measure(history, classes)
     for look in _LOOKS:
         if found := look(measures, history, broke):
@@ -110,6 +112,8 @@ def _measure(history, classes):
     """All the numbers there are to look at."""
     losses = [row["train_loss"] for row in history.epochs]
     measures = {"losses": losses, "guessing": math.log(classes)}
+    known = losses + [row["test_loss"] for row in history.epochs if row.get("test_loss") is not None]
+    measures["lowest_loss"] = min(filter(math.isfinite, known), default=0.0)
     if losses:
         measures["part_of_guessing"] = losses[-1] / measures["guessing"]
     if not history.theta or history.theta[0]["theta"] is None:  # a thin-plate spline has no θ
@@ -163,6 +167,17 @@ def _spread(theta):
 
 
 # The looks. Each gets the measures, the history and the error, and returns (name, seen, advice) or None.
+
+
+def _no_log_probabilities(m, history, broke):
+    if m["lowest_loss"] >= _BELOW_ZERO:
+        return None
+    return (
+        "no log-probabilities",
+        f"The loss went down to {m['lowest_loss']:.2f}. Minus the logarithm of a probability is not below 0: the model "
+        f"returned something else. {_accuracy(history)}".strip(),
+        "End the model's forward with `F.log_softmax(x, dim=1)`, and not with scores (logits) or `softmax`.",
+    )
 
 
 def _not_a_number(m, history, broke):
@@ -322,6 +337,7 @@ def _healthy(m, history, broke):
 
 
 _LOOKS = (
+    _no_log_probabilities,
     _not_a_number,
     _random_start,
     _exploded,

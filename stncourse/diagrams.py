@@ -6,9 +6,21 @@ import torch
 from matplotlib.patches import ConnectionPatch, FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from stncourse import _check
+from stncourse._shown import as_tensor
 from stncourse.grids import affine_grid, pixel_centers
 from stncourse.sampling import bilinear_sample
-from stncourse.visualization import BOX_COLOR, COLORS, Figure, as_pictures, as_unit, draw_box, draw_image, to_pixels
+from stncourse.visualization import (
+    BOX_COLOR,
+    COLORS,
+    Figure,
+    as_picture,
+    as_pictures,
+    as_theta,
+    as_unit,
+    draw_box,
+    draw_image,
+    to_pixels,
+)
 
 _BLUE, _RED, _GREEN = COLORS[:3]
 
@@ -72,13 +84,14 @@ def draw_rulers(pixels=4):
         Figure
 
     Raises:
-        ValueError: not 2 to 8 pixels.
+        TypeError, ValueError: not 2 to 8 pixels.
 
     >>> draw_rulers(4)
     Figure: two rulers over 4 pixels: with align_corners=False -1 and 1 are the outer edges of the row, with True the \
 centres of the first and last pixel
     """
-    if _check.positive_int("pixels", pixels, minimum=2) > 8:
+    pixels = _check.positive_int("pixels", pixels, minimum=2)
+    if pixels > 8:
         raise ValueError(f"pixels: expected 2 to 8, got {pixels}")
     figure = Figure(
         8.4,
@@ -90,7 +103,7 @@ centres of the first and last pixel
         ax.set_axis_off()
         for index in range(pixels):
             ax.add_patch(Rectangle((index - 0.5, 0), 1, 0.8, facecolor="#DDE8F0", edgecolor="k"))
-        centers = pixel_centers(pixels, align_corners).tolist()
+        centers = pixel_centers(pixels, align_corners, device="cpu").tolist()
         for index, center in enumerate(centers):
             ax.plot(index, 0.4, "ko", markersize=4)
             ax.text(index, -0.16, f"{center:+.2f}", ha="center", va="top", fontsize=11)
@@ -109,7 +122,7 @@ def draw_pixel_question(image, theta, pixel):
 
     Args:
         image: ``(C, H, W)``, uint8 or floating-point in [0, 1].
-        theta: ``(1, 2, 3)``, output → input.
+        theta: ``(2, 3)`` or ``(1, 2, 3)``, output → input.
         pixel: ``(row, column)`` of the output pixel that asks; the output has the input's size.
 
     Returns:
@@ -121,14 +134,13 @@ def draw_pixel_question(image, theta, pixel):
     >>> draw_pixel_question(torch.zeros(1, 28, 28), torch.tensor([[[1.0, 0, 0.4], [0, 1, 0]]]), (14, 8))
     Figure: output pixel (14, 8) on the right asks the input on the left for the colour at x = 13.6, y = 14.0
     """
-    _check.tensor("image", image, "C H W", floating=False)
-    _check.tensor("theta", theta, "1 2 3")
-    height, width = image.shape[-2:]
-    row, column = pixel
-    if not (0 <= row < height and 0 <= column < width):
-        raise ValueError(f"pixel: expected a (row, column) inside {height}×{width}, got {pixel}")
-    pixels = as_unit(image)[None]
-    grid = affine_grid(theta.detach().float(), (height, width))
+    picture, theta = as_picture(image), as_theta(theta)
+    height, width = picture.shape[:2]
+    row, column = map(_check.as_integer, _check.as_pair(pixel) or (None, None))
+    if row is None or column is None or not (0 <= row < height and 0 <= column < width):
+        raise ValueError(f"pixel: expected a (row, column) inside {height}×{width}, got {_check.describe(pixel)}")
+    pixels = as_unit(as_tensor("image", image))[None]
+    grid = affine_grid(theta, (height, width))
     x, y = to_pixels(grid[0, row, column], (height, width)).tolist()
     figure = Figure(
         8.4,
@@ -137,7 +149,7 @@ def draw_pixel_question(image, theta, pixel):
         f"for the colour at x = {x:.1f}, y = {y:.1f}",
     )
     left, right = figure.subplots(1, 2)
-    draw_image(left, as_pictures(pixels)[0])
+    draw_image(left, picture)
     draw_box(left, theta[0], (height, width))
     draw_image(right, as_pictures(bilinear_sample(pixels, grid).clamp(0, 1))[0])
     left.set_title("input", fontsize=12)
@@ -169,12 +181,15 @@ def draw_neighbours(image, x, y):
     >>> draw_neighbours(torch.ones(1, 9, 9), x=3.4, y=7.8)
     Figure: the four pixels around x = 3.4, y = 7.8 with their weights; the mix is 1.00
     """
+    image = as_tensor("image", image)
     _check.tensor("image", image, "1 H W", floating=False)
-    height, width = image.shape[-2:]
+    pixels = torch.from_numpy(as_picture(image))
+    height, width = pixels.shape
+    point = x, y
+    x, y = map(_check.as_real, point)
+    if x is None or y is None or not (0 <= x < width - 1 and 0 <= y < height - 1):
+        raise ValueError(f"x, y: expected a point between the pixel centres of a {height}×{width} image, got {point}")
     left, top = math.floor(x), math.floor(y)
-    if not (0 <= left < width - 1 and 0 <= top < height - 1):
-        raise ValueError(f"x, y: expected a point between the pixel centres of a {height}×{width} image, got {(x, y)}")
-    pixels = as_unit(image)[0]
     weights = {}
     for column, weight_x in ((left, left + 1 - x), (left + 1, x - left)):
         for row, weight_y in ((top, top + 1 - y), (top + 1, y - top)):
@@ -211,7 +226,7 @@ def draw_slope(positions, losses, at, slope):
     """A loss against one number of θ, and the slope that autograd reports at one place.
 
     Args:
-        positions, losses: 1-D tensors of the same length.
+        positions, losses: 1-D tensors of the same length, finite, at least one number.
         at: where the slope was taken; one of the positions is nearest.
         slope: the derivative there.
 
@@ -224,17 +239,26 @@ def draw_slope(positions, losses, at, slope):
     >>> draw_slope(torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.0, 1.0, 4.0]), at=1.0, slope=2.0)
     Figure: the loss against tx, with the tangent of slope +2.00 at tx = 1.00
     """
-    _check.tensor("positions", positions, "N")
-    _check.tensor("losses", losses, str(len(positions)))
+    positions = _as_numbers("positions", positions, "N")
+    losses = _as_numbers("losses", losses, str(len(positions)))
+    at, slope = (_check.number(name, v, "a finite number", math.isfinite) for name, v in (("at", at), ("slope", slope)))
     figure = Figure(6.4, 3.2, f"the loss against tx, with the tangent of slope {slope:+.2f} at tx = {at:.2f}")
     ax = figure.subplots()
     ax.plot(positions, losses, color=_BLUE, label="loss")
     here = losses[(positions - at).abs().argmin()].item()
     reach = 0.15 * (positions.max() - positions.min()).item()
-    ends = torch.tensor([at - reach, at + reach])
+    ends = positions.new_tensor([at - reach, at + reach])
     ax.plot(ends, here + slope * (ends - at), color=_RED, linewidth=2.5, label=f"autograd's slope {slope:+.2f}")
     ax.plot(at, here, "o", color=_RED)
     ax.set(xlabel="tx", ylabel="loss")
     ax.grid(alpha=0.3)
     ax.legend()
     return figure
+
+
+def _as_numbers(name, values, shape):
+    values = as_tensor(name, values)
+    _check.tensor(name, values, shape)
+    if not len(values) or values.is_meta or not values.isfinite().all():
+        raise ValueError(f"{name}: expected finite numbers, at least one, got {_check.describe(values)}")
+    return values.detach().cpu()

@@ -23,6 +23,7 @@ _MNIST = 28
 _RTS_CANVAS, _TC_CANVAS = 42, 60
 _CORNER_MOVES, _CONTROL_MOVES = 5.0, 1.5  # standard deviations, in pixels
 _PATCHES, _PATCH = 6, 6
+_DRAWN = {"dtype": torch.float32, "device": "cpu"}  # as the generator is, whatever torch's defaults
 
 
 class Distorted(NamedTuple):
@@ -136,16 +137,17 @@ def _projected(count, size, generator):
     return theta, projective_grid(theta, size)
 
 
-_SQUARE = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], dtype=torch.float64)  # clockwise
+# Clockwise.
+_SQUARE = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], dtype=torch.float64, device="cpu")
 
 
 def _moved_corners(count, generator):
     """Where the corners of each digit's square go: ``(count, 4, 2)``, convex."""
     magnification = _uniform(count, 0.75, 1.0, generator)[:, None, None]
     outwards = 2 * _CORNER_MOVES / _MNIST * _SQUARE / 2**0.5  # one standard deviation along the diagonal
-    corners = torch.zeros(count, 4, 2, dtype=torch.float64)
+    corners = torch.zeros(count, 4, 2, dtype=torch.float64, device="cpu")
     while (again := ~_is_convex(corners)).any():
-        amounts = torch.randn(int(again.sum()), 4, 1, generator=generator)
+        amounts = torch.randn(int(again.sum()), 4, 1, generator=generator, **_DRAWN)
         corners[again] = magnification[again] * _SQUARE + outwards * amounts
     return corners
 
@@ -172,7 +174,7 @@ def _homography(source, target):
 
 def _elastic(count, size, generator):
     magnification = _uniform(count, 0.75, 1.0, generator)[:, None, None]
-    moves = 2 * _CONTROL_MOVES / _MNIST * torch.randn(count, 16, 2, generator=generator)
+    moves = 2 * _CONTROL_MOVES / _MNIST * torch.randn(count, 16, 2, generator=generator, **_DRAWN)
     base, weights = _sheet(size)
     grid = (base + weights @ moves) / magnification
     return None, grid.reshape(count, *size, 2)
@@ -181,16 +183,17 @@ def _elastic(count, size, generator):
 @functools.lru_cache(maxsize=8)
 def _sheet(size):
     """Pixel centres ``(H·W, 2)``, and how far each follows the 16 control points."""
-    x, y = pixel_centers(size[1]), pixel_centers(size[0])
-    base = torch.stack([x.repeat(size[0]), y.repeat_interleave(size[1])], -1)
-    return base, spline_weights(base.double(), lattice(4, 4)).float()
+    with torch.device("cpu"):  # kept for later calls, when torch's default may be another one
+        x, y = pixel_centers(size[1]), pixel_centers(size[0])
+        base = torch.stack([x.repeat(size[0]), y.repeat_interleave(size[1])], -1)
+        return base, spline_weights(base.double(), lattice(4, 4)).float()
 
 
 def _placed(count, size, generator):
     canvas = _canvas(size, _TC_CANVAS)
     # Whole pixels from the upper left corner; the digit's square stays inside.
     top, left = (_whole(count, large - small + 1, generator).float() for small, large in zip(size, canvas, strict=True))
-    theta = torch.zeros(count, 2, 3)
+    theta = torch.zeros(count, 2, 3, **_DRAWN)
     for axis, (start, small, large) in enumerate(((left, size[1], canvas[1]), (top, size[0], canvas[0]))):
         theta[:, axis, axis] = large / small
         theta[:, axis, 2] = (large - 2 * start) / small - 1
@@ -206,7 +209,7 @@ def _with_clutter(canvas, images, others, generator):
     patch = [max(1, round(_PATCH * side / _MNIST)) for side in size]
     shape = (count, _PATCHES)
     if others is None:  # any image but one's own
-        digit = (torch.arange(count)[:, None] + 1 + _whole(shape, count - 1, generator)) % count
+        digit = (torch.arange(count, device="cpu")[:, None] + 1 + _whole(shape, count - 1, generator)) % count
     else:
         digit = _whole(shape, len(others), generator)
     where = [
@@ -232,13 +235,13 @@ def _canvas(size, of_mnist):
 
 
 def _uniform(count, low, high, generator):
-    return torch.rand(count, generator=generator) * (high - low) + low
+    return torch.rand(count, generator=generator, **_DRAWN) * (high - low) + low
 
 
 def _whole(shape, below, generator):
     """Whole numbers from 0 to ``below`` - 1, one for each of ``count`` or of a shape."""
     shape = (shape,) if isinstance(shape, int) else shape
-    return torch.randint(below, shape, generator=generator)
+    return torch.randint(below, shape, generator=generator, device="cpu")
 
 
 _MAKERS = {"R": _rotated, "RTS": _rotated_scaled_moved, "P": _projected, "E": _elastic, "TC": _placed}

@@ -4,16 +4,20 @@ Each process takes its share of every batch, and the gradients are added up, so 
 run is that of one process: gloo on the CPU, nccl on GPUs.
 """
 
+import collections
 import contextlib
 import datetime
 import os
+import pickle
 import re
 import signal
+import sys
 import threading
 
 import torch
 import torch.nn.functional as F
 
+from stncourse._state import put_into, tensors_of
 from stncourse.device import resolve_device
 
 _PATIENCE = datetime.timedelta(minutes=5)  # without a word from the others
@@ -51,9 +55,10 @@ class Alone:
         """Gradients of the whole batch's loss, in every process."""
         loss.backward()
 
-    def share(self, count):
-        """The part of ``count`` items that is this process's: a slice."""
-        return slice(0, count)
+    def share(self, count, rank=None):
+        """The part of ``count`` items that is this process's, or that of another ``rank``: a slice."""
+        rank = self.rank if rank is None else rank
+        return slice(count * rank // self.size, count * (rank + 1) // self.size)
 
     def first(self, function):
         """What ``function`` returns, or raises, in the first process; it is called there only."""
@@ -72,6 +77,9 @@ class Together(Alone):
         self.comm = torch.distributed
         self.rank, self.size = self.comm.get_rank(), self.comm.get_world_size()
         self.device = device if self.comm.get_backend() == "nccl" else torch.device("cpu")
+        # A tensor that lives on in a thread of gloo only waits there for Python's lock to be freed; and who closes the
+        # group waits for that thread, in torch 2.6 with the lock in hand. So the last tensors outlive the group.
+        self.sent = collections.deque(maxlen=8)
 
     def loss(self, model, images, labels, label_smoothing):
         mine = self.share(len(labels))
@@ -101,9 +109,6 @@ class Together(Alone):
             if mark:
                 parameter.grad = total.view_as(parameter).to(parameter)
 
-    def share(self, count):
-        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
-
     def first(self, function):
         said = [None, None]
         if self.rank == 0:
@@ -111,8 +116,10 @@ class Together(Alone):
                 said[0] = function()
             except Exception as error:
                 said[1] = error
-        with _losing():
-            self.comm.broadcast_object_list(said, src=0, device=self.device)
+        data = pickle.dumps(said) if self.rank == 0 else b""
+        size = self._broadcast(torch.tensor([len(data)], device=self.device))
+        wire = torch.frombuffer(bytearray(data or int(size)), dtype=torch.uint8).to(self.device)
+        said = pickle.loads(self._broadcast(wire).cpu().numpy().tobytes())
         if said[1] is not None:
             raise said[1]
         return said[0]
@@ -123,15 +130,26 @@ class Together(Alone):
         if self.any(different):  # all leave together
             names = ", ".join(different) or "arguments"
             raise ValueError(f"{names}: expected the same in every process of a training, process {self.rank} differs")
-        for tensor in model.state_dict().values():
-            wire = tensor.detach().to(self.device)
-            with _losing():
-                self.comm.broadcast(wire, src=0)
-            tensor.copy_(wire)
+        tensors = {}
+        for name, tensor in tensors_of(model).items():
+            wire = (
+                tensor.detach().to(self.device).contiguous().flatten().view(torch.uint8)
+            )  # not every dtype can be sent
+            wire = self._broadcast(wire) if len(wire) else wire
+            tensors[name] = wire.view(tensor.dtype).view(tensor.shape)
+        put_into(model, tensors)
 
     def _reduce(self, tensor):
+        self.sent.append(tensor)
         with _losing():
             self.comm.all_reduce(tensor)
+        return tensor
+
+    def _broadcast(self, tensor):
+        """The first process's tensor."""
+        self.sent.append(tensor)
+        with _losing():
+            self.comm.broadcast(tensor, src=0)
         return tensor
 
 
@@ -172,6 +190,8 @@ def processes(device="auto"):
     does not hold with dropout: each process draws masks of its own. Layers that mix the images of a batch, such as
     BatchNorm, see their process's share only.
 
+    On Windows set ``USE_LIBUV=0`` before ``torchrun``: torch has no libuv there.
+
     Args:
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``: then each process of a machine takes a GPU of its own.
 
@@ -183,6 +203,8 @@ def processes(device="auto"):
         ProcessLost (a RuntimeError), while it lasts: another process has ended. At the latest five minutes after.
     """
     global _current
+    if sys.platform == "win32":
+        os.environ.setdefault("USE_LIBUV", "0")  # torch is built without it there, and asks for it all the same
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         yield _current, resolve_device(device)
         return
@@ -203,15 +225,16 @@ def processes(device="auto"):
     elif device.type != "cpu":
         device = torch.device("cpu")  # no other device speaks to others
     torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
-    before = _current
+    before, together = _current, Together(device)
     try:
-        _current = Together(device)
+        _current = together
         with _told_to_end():
-            yield _current, device
+            yield together, device
     finally:
         _current = before
         with contextlib.suppress(RuntimeError):  # where the others are lost already
             torch.distributed.destroy_process_group()
+        together.sent.clear()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,9 @@
 """Grid generators: θ -> where to sample (Jaderberg et al. 2015, section 3.2)."""
 
+import functools
 import math
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -28,21 +30,25 @@ def pixel_centers(count, align_corners=False, *, dtype=torch.float32, device=Non
     >>> pixel_centers(3, align_corners=True)
     tensor([-1.,  0.,  1.])
     """
-    if align_corners:
-        steps = torch.arange(count, dtype=dtype, device=device)
-        return steps * (2 / (count - 1)) - 1 if count > 1 else torch.zeros_like(steps)
-    return torch.arange(1, 2 * count, 2, dtype=dtype, device=device) / count - 1
+    return _on_ruler(torch.arange(count, dtype=dtype, device=device), count, align_corners)
+
+
+def _on_ruler(steps, count, align_corners):
+    """The steps 0, 1, … count - 1, torch's or NumPy's -> the pixel centres. ``count`` may be traced: so no ``if``."""
+    last = count - 1
+    return (2 * steps - last) / ((last + (last == 0)) if align_corners else count)
 
 
 def affine_grid(theta, size, align_corners=False):
     """The sampling grid of an affine θ, from scratch: every output pixel asks "where in the input do I look?".
 
     Equal to ``torch.nn.functional.affine_grid`` in value and gradient; on a CPU several times faster for batches
-    (``benchmarks/sampler.py``), because all the θ of a batch meet the base grid in *one* matrix product.
+    (``benchmarks/sampler.py``), because all the θ of a batch meet the pixel centres at once.
 
     Args:
         theta: ``(N, 2, 3)`` floating-point, the matrices θ in normalised units.
-        size: ``(H_out, W_out)``, or the ``(N, C, H_out, W_out)`` that torch takes (N and C are not used).
+        size: ``(H_out, W_out)``, one int for a square, or the ``(N, C, H_out, W_out)`` that torch takes (N and C are
+            not used).
         align_corners: give the same value to the sampler.
 
     Returns:
@@ -63,14 +69,8 @@ def affine_grid(theta, size, align_corners=False):
               [ 0.5000,  0.0000]]]])
     """
     _check.tensor("theta", theta, "N 2 3")
-    if not isinstance(size, (tuple, list)) or len(size) not in (2, 4):
-        raise ValueError(
-            f"size: expected (height, width) or (N, channels, height, width) of the output, got {_check.describe(size)}"
-        )
-    height, width = _check.image_size("size", tuple(size[-2:]))
-    # (2N, 3) @ (3, HW): one product for the whole batch. A batched product of N small matrices is ~15 times slower.
-    grid = _on_base_grid(theta, height, width, align_corners)
-    return grid.reshape(-1, 2, height, width).permute(0, 2, 3, 1)
+    height, width = _check.image_size("size", size)
+    return _places(theta, height, width, align_corners).permute(0, 2, 3, 1)
 
 
 def affine_theta(rotation=0, scale=1, shear=0, translation=(0, 0), size=None):
@@ -124,10 +124,11 @@ def affine_theta(rotation=0, scale=1, shear=0, translation=(0, 0), size=None):
 
 
 def _pair(name, value, allow_single=False):
-    if isinstance(value, (tuple, list)):
-        if len(value) == 2:
-            return value
-    elif allow_single:
+    # A tensor is one scale for each θ, not a pair.
+    pair = None if allow_single and not isinstance(value, (tuple, list)) else _check.as_pair(value)
+    if pair is not None:
+        return pair
+    if allow_single and not isinstance(value, (tuple, list)):
         return value, value
     expected = "a number, a tensor or a pair (x, y)" if allow_single else "a pair (x, y)"
     raise ValueError(f"{name}: expected {expected}, got {_check.describe(value)}")
@@ -138,20 +139,20 @@ def _broadcast(*named):
     tensors = [value for _, value in named if isinstance(value, torch.Tensor)]
     dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
     device = tensors[0].device if tensors else None
-    length = max([t.numel() for t in tensors if t.ndim == 1], default=1)
+    length = max([_check.sizes_of(t)[0] for t in tensors if t.ndim == 1], default=1)
     columns = []
     for name, value in named:
-        if isinstance(value, torch.Tensor):
-            if value.ndim > 1 or (value.ndim == 1 and len(value) not in (1, length)):
+        if isinstance(value, torch.Tensor) and not value.is_complex() and value.dtype != torch.bool:
+            if value.ndim > 1 or (value.ndim == 1 and _check.sizes_of(value)[0] not in (1, length)):
                 raise ValueError(f"{name}: expected a number or a 1-D tensor of {length}, got {_check.describe(value)}")
-            columns.append(value.to(dtype=dtype, device=device).expand(length))
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            if not math.isfinite(value):
+            columns.append(value.to(dtype=dtype, device=device).reshape(-1))
+        elif (number := _check.as_real(value)) is not None:
+            if not math.isfinite(number):
                 raise ValueError(f"{name}: expected a finite number, got {value}")
-            columns.append(torch.full((length,), value, dtype=dtype, device=device))
+            columns.append(torch.full((1,), number, dtype=dtype, device=device))
         else:
             raise TypeError(f"{name}: expected a number or a 1-D tensor, got {_check.describe(value)}")
-    return columns
+    return torch.broadcast_tensors(*columns)
 
 
 def projective_grid(theta, size, align_corners=False):
@@ -161,7 +162,7 @@ def projective_grid(theta, size, align_corners=False):
 
     Args:
         theta: ``(N, 3, 3)`` floating-point.
-        size: ``(H_out, W_out)``.
+        size: as for :func:`affine_grid`.
         align_corners: give the same value to the sampler.
 
     Returns:
@@ -181,7 +182,7 @@ def projective_grid(theta, size, align_corners=False):
     """
     _check.tensor("theta", theta, "N 3 3")
     height, width = _check.image_size("size", size)
-    places = _on_base_grid(theta, height, width, align_corners).reshape(-1, 3, height, width)
+    places = _places(theta, height, width, align_corners)
     w = places[:, 2:]
     # Not ~(w > …): a w that is NaN has to stay one.
     beyond = w <= _HORIZON
@@ -219,16 +220,16 @@ def projective_theta(corners):
     # Of the output's corners, bottom_right = -top_left + top_right + bottom_left. θ maps each to a multiple of where it
     # looks; the multiples -a, b, c are found from where the fourth one looks.
     basis = torch.stack([top_left, top_right, bottom_left], -1)
-    if _is_singular(basis, torch.finfo(corners.dtype).eps).any():
+    if _check.some(_is_singular(basis, torch.finfo(corners.dtype).eps)):
         raise ValueError("corners: expected no three on one line, got three that are")
     a, b, c = torch.linalg.solve(basis, bottom_right).unsqueeze(-2).unbind(-1)
     # θ's columns are where (1, 0, 0), (0, 1, 0) and (0, 0, 1) go: half the differences and the sum of two corners.
     right, down = b * top_right + a * top_left, c * bottom_left + a * top_left
     theta = torch.stack([right, down, b * top_right + c * bottom_left], -1)
-    if _is_singular(theta, torch.finfo(corners.dtype).eps).any():
+    if _check.some(_is_singular(theta, torch.finfo(corners.dtype).eps)):
         raise ValueError("corners: expected no three on one line, got three that are")
     ninth = theta[:, 2:, 2:]
-    if (ninth.abs() < 1e-9).any():
+    if _check.some(ninth.abs() < 1e-9):
         raise ValueError("corners: expected a centre that does not look at the horizon, got one that does")
     return (theta / ninth).to(at_least_float32(corners).dtype)
 
@@ -238,19 +239,45 @@ FAR = 1e4
 _HORIZON = 1e-3
 
 
-def _base_grid(height, width, align_corners, like):
-    """The pixel centres of an output as columns (x, y, 1): ``(3, H·W)``."""
-    dtype = at_least_float32(like).dtype
-    xs = pixel_centers(width, align_corners, dtype=dtype, device=like.device)
-    ys = xs if height == width else pixel_centers(height, align_corners, dtype=dtype, device=like.device)
-    x, y = xs.expand(height, width), ys[:, None].expand(height, width)
-    return torch.stack([x, y, torch.ones_like(x)]).reshape(3, height * width)
+# Up to here, 128 × 128, the pixel centres of an output are remembered whole. Above they would take much memory, and the
+# way without them is the faster one.
+_SMALL = 2**14
 
 
-def _on_base_grid(theta, height, width, align_corners):
-    """All rows of all matrices θ applied to all pixel centres: ``(rows, H·W)``, float32 at least."""
-    with without_autocast(theta):
-        return at_least_float32(theta).reshape(-1, 3) @ _base_grid(height, width, align_corners, theta)
+def _places(theta, height, width, align_corners):
+    """The matrices θ ``(N, R, 3)`` applied to all pixel centres: ``(N, R, H, W)``, float32 at least."""
+    theta = at_least_float32(theta)
+    if is_plain(theta) and theta.is_cpu and height * width <= _SMALL:
+        centers = torch.from_numpy(_remembered_centers(height, width, bool(align_corners), theta.dtype))
+        # (R·N, 3) @ (3, H·W): one product for the whole batch, where N small ones would take 15 times as long.
+        with without_autocast(theta):
+            return (theta.reshape(-1, 3) @ centers).reshape(-1, theta.shape[1], height, width)
+    # x's share, one for each column, and the rest, one for each row. No product that a GPU might round to TF32.
+    x, y = (pixel_centers(count, align_corners, dtype=theta.dtype, device=theta.device) for count in (width, height))
+    columns, rows = theta[..., :1] * x, theta[..., 1:2] * y + theta[..., 2:]
+    return columns[..., None, :] + rows[..., None]
+
+
+def is_plain(tensor):
+    """Whether ``tensor`` is just its numbers, now: not traced or compiled, nor a stand-in without any.
+
+    Only then may something be remembered from one call to the next.
+    """
+    return type(tensor) in (torch.Tensor, nn.Parameter) and not (
+        torch.compiler.is_compiling() or torch.jit.is_tracing() or tensor.is_meta
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _remembered_centers(height, width, align_corners, dtype):
+    """The pixel centres as columns (x, y, 1): ``(3, H·W)``, an array.
+
+    No tensor: one that was made in inference mode, or on another default device, would be remembered with it.
+    """
+    numbers = np.float64 if dtype == torch.float64 else np.float32
+    x, y = (_on_ruler(np.arange(count, dtype=numbers), count, align_corners) for count in (width, height))
+    y, x = np.meshgrid(y, x, indexing="ij")
+    return np.stack([x, y, np.ones_like(x)]).reshape(3, -1)
 
 
 def _is_singular(matrices, eps):
@@ -294,10 +321,10 @@ class _MatrixGrid(nn.Module):
                 which no eight numbers say.
         """
         matrix = self._square(parameters).double()
-        if _is_singular(matrix, torch.finfo(parameters.dtype).eps).any():
+        if _check.some(_is_singular(matrix, torch.finfo(parameters.dtype).eps)):
             raise ValueError("parameters: expected transforms that can be inverted, got a singular one")
         inverse = self.parameters_of(torch.linalg.inv_ex(matrix).inverse).to(parameters.dtype)
-        if (inverse.isinf().any(1) & parameters.isfinite().all(1)).any():
+        if _check.some(inverse.isinf().any(1) & parameters.isfinite().all(1)):
             raise ValueError("parameters: expected transforms whose inverse can be said, got one with an infinite one")
         return inverse
 
@@ -314,13 +341,13 @@ class _MatrixGrid(nn.Module):
     def _square(self, parameters):
         """θ as ``(N, 3, 3)``."""
         matrix = self.theta(parameters)
-        if matrix.shape[1] == 3:
+        if _check.known(matrix.shape[1]) == 3:
             return matrix
-        last = torch.tensor([[[0.0, 0.0, 1.0]]], dtype=matrix.dtype, device=matrix.device)
-        return torch.cat([matrix, last.expand(matrix.shape[0], -1, -1)], 1)
+        zero = torch.zeros_like(matrix[:, :1])
+        return torch.cat([matrix, torch.cat([zero[..., :2], zero[..., 2:] + 1], -1)], 1)
 
     def forward(self, parameters, size):
-        """``(N, num_parameters)`` and an output size ``(H_out, W_out)`` -> grid ``(N, H_out, W_out, 2)``."""
+        """``(N, num_parameters)`` and an output size, as for :func:`affine_grid` -> grid ``(N, H_out, W_out, 2)``."""
         return affine_grid(self.theta(parameters), size, self.align_corners)
 
     def _check(self, parameters):
@@ -345,7 +372,7 @@ class AffineGrid(_MatrixGrid):
 
     def identity(self):
         """The parameters, shape ``(6,)``, that leave an image as it is."""
-        return torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+        return torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0], dtype=torch.float32)
 
     def theta(self, parameters):
         """``(N, 6)`` parameters -> ``(N, 2, 3)`` matrices."""
@@ -375,7 +402,7 @@ class AttentionGrid(_MatrixGrid):
 
     def identity(self):
         """The parameters, shape ``(3,)``, that leave an image as it is."""
-        return torch.tensor([1.0, 0.0, 0.0])
+        return torch.tensor([1.0, 0.0, 0.0], dtype=torch.float32)
 
     def theta(self, parameters):
         """``(N, 3)`` parameters -> ``(N, 2, 3)`` matrices."""
@@ -420,7 +447,7 @@ class SimilarityGrid(_MatrixGrid):
 
     def identity(self):
         """The parameters, shape ``(4,)``, that leave an image as it is."""
-        return torch.tensor([1.0, 0.0, 0.0, 0.0])
+        return torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float32)
 
     def theta(self, parameters):
         """``(N, 4)`` parameters -> ``(N, 2, 3)`` matrices."""
@@ -451,7 +478,7 @@ class ProjectiveGrid(_MatrixGrid):
 
     def identity(self):
         """The parameters, shape ``(8,)``, that leave an image as it is."""
-        return torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+        return torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], dtype=torch.float32)
 
     def theta(self, parameters):
         """``(N, 8)`` parameters -> ``(N, 3, 3)`` matrices."""
@@ -466,5 +493,5 @@ class ProjectiveGrid(_MatrixGrid):
         return (matrix / matrix[:, 2:, 2:]).flatten(1)[:, :8]
 
     def forward(self, parameters, size):
-        """``(N, 8)`` parameters and an output size ``(H_out, W_out)`` -> grid ``(N, H_out, W_out, 2)``."""
+        """``(N, 8)`` parameters and an output size, as for :func:`affine_grid` -> grid ``(N, H_out, W_out, 2)``."""
         return projective_grid(self.theta(parameters), size, self.align_corners)

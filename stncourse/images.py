@@ -1,17 +1,18 @@
 """Your own images: a folder of pictures, or any torch Dataset, as a set that ``fit`` and ``evaluate`` take."""
 
-import os
-import tempfile
+import math
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from stncourse import _check, data
-from stncourse.data import Digits, MNISTUnavailable
+from stncourse import _check, _files, _pictures, data
+from stncourse.data import Digits
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+_MOST_CLASSES = 1_000_000  # far above any data set's; what is larger is no number of classes
+_MAY_HAVE_GAPS = 1_000  # below this, labels without names need not all occur
+_NOISE = 1e-3  # how far beyond 0 or 1 a pixel may be by rounding: a quarter of a grey level
 _FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 
@@ -44,14 +45,18 @@ class ImageSet(Digits):
 
     def __post_init__(self):
         super().__post_init__()
-        if len(self) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
+        object.__setattr__(self, "classes", _class_names(self.classes))
+        if len(self) and int(self.labels.max()) >= len(self.classes):
             raise ValueError(
                 f"labels: expected 0 to {len(self.classes) - 1}, the positions in classes, "
                 f"got {int(self.labels.min())} to {int(self.labels.max())}"
             )
-        for name in ("mean", "std"):
-            if len(getattr(self, name)) != self.images.shape[1]:
-                raise ValueError(f"{name}: expected one number per channel, got {_check.describe(getattr(self, name))}")
+        for name, fits in (("mean", lambda value: abs(value) < math.inf), ("std", lambda value: 0 < value < math.inf)):
+            given = getattr(self, name)
+            numbers = _pictures.numbers_in(given)
+            if len(numbers) != self.images.shape[1] or not all(n is not None and fits(n) for n in numbers):
+                raise ValueError(f"{name}: expected one number per channel, got {_check.describe(given)}")
+            object.__setattr__(self, name, numbers)
 
     def __repr__(self):
         n, c, h, w = self.images.shape
@@ -63,14 +68,24 @@ class ImageSet(Digits):
         return self.mean, self.std
 
     def normalize(self, images):
-        """uint8 (0…255) or floating-point [0, 1] images -> mean 0 and standard deviation 1 over the training set."""
+        """uint8 (0…255) or floating-point [0, 1] images -> mean 0 and standard deviation 1 over the training set.
+
+        Raises:
+            TypeError, ValueError: not such a tensor, or not ``(…, C, H, W)`` with this set's channels.
+        """
         if not isinstance(images, torch.Tensor) or not (images.dtype == torch.uint8 or images.is_floating_point()):
             raise TypeError(f"images: expected a uint8 or floating-point tensor, got {_check.describe(images)}")
-        images = images / 255 if images.dtype == torch.uint8 else images
+        images = images.float() / 255 if images.dtype == torch.uint8 else images
         return (images - self._column(self.mean, images)) / self._column(self.std, images)
 
     def denormalize(self, images):
-        """Undo :meth:`normalize`: back to [0, 1]."""
+        """Undo :meth:`normalize`: back to [0, 1].
+
+        Raises:
+            TypeError, ValueError: not a floating-point tensor, or not ``(…, C, H, W)`` with this set's channels.
+        """
+        if not isinstance(images, torch.Tensor) or not images.is_floating_point():
+            raise TypeError(f"images: expected a normalised floating-point tensor, got {_check.describe(images)}")
         return images * self._column(self.std, images) + self._column(self.mean, images)
 
     def background(self, color=0):
@@ -85,13 +100,16 @@ class ImageSet(Digits):
         Raises:
             ValueError: another number of channels, or outside 0 to 255.
         """
-        colors = tuple(color) if isinstance(color, (tuple, list)) else (color,) * len(self.mean)
-        if len(colors) != len(self.mean) or not all(isinstance(c, (int, float)) and 0 <= c <= 255 for c in colors):
-            raise ValueError(f"color: expected 0 to 255, one number or {len(self.mean)}, got {_check.describe(color)}")
+        colors = _pictures.color("color", color, len(self.mean))
         return tuple((c / 255 - mean) / std for c, mean, std in zip(colors, self.mean, self.std, strict=True))
 
     @staticmethod
     def _column(numbers, images):
+        """One number per channel, in the shape that meets ``(…, C, H, W)``."""
+        if len(numbers) == 1:
+            return numbers[0]
+        if images.ndim < 3 or images.shape[-3] != len(numbers):
+            raise ValueError(f"images: expected {len(numbers)} channels (…, C, H, W), got {_check.describe(images)}")
         return images.new_tensor(numbers)[:, None, None]
 
 
@@ -100,7 +118,8 @@ def load_images(folder, size=None, *, channels=3, like=None, background=None):
 
     Args:
         folder: ``folder/cat/1.png``, ``folder/cat/2.jpg``, ``folder/dog/1.png``, … as torchvision's ``ImageFolder``.
-            Files that are no pictures by their name, and hidden ones, are passed over.
+            Files that are no pictures by their name are passed over, and what is hidden, at every depth. Links are
+            followed, to folders too.
         size: ``(H, W)``, or one int. Each picture is scaled until it covers this, and cut to it around its middle.
             Default: all have one size already.
         channels: 3, grey pictures become colour ones; or 1, colour ones become grey (their luminance).
@@ -108,33 +127,37 @@ def load_images(folder, size=None, *, channels=3, like=None, background=None):
         background: colour (0 to 255, one number or three) to lay pictures with transparent parts on.
 
     Returns:
-        :class:`ImageSet`. 16-bit grey pictures are rounded to 8 bits; photographs are turned as their camera says.
+        :class:`ImageSet`. Photographs are turned as their camera says. Pictures of more than 8 bits are rounded to 8:
+        white is the largest value of as many bits as the file declares.
 
     Raises:
         FileNotFoundError, NotADirectoryError: no such folder.
-        ValueError: no class folders, or one without pictures; a broken picture (named); pictures of several sizes
-            without ``size``; transparent parts without ``background``; a class that ``like`` does not know.
-        TypeError: ``like`` is not an ImageSet.
+        ValueError: no class folders, or one without pictures; a picture or folder that cannot be read (named), such as
+            a link to nothing; pictures of several sizes without ``size``; transparent parts without ``background``; a
+            class that ``like`` does not know; 16-bit pictures none of which reaches half of white: they may hold
+            fewer bits.
+        TypeError: ``folder`` is not a path, ``like`` not an ImageSet.
     """
+    folder = _check.path("folder", folder)
     if like is not None:
         _check_like(like)
-        size, channels = size or tuple(like.images.shape[-2:]), like.images.shape[1]
+        size, channels = tuple(like.images.shape[-2:]) if size is None else size, like.images.shape[1]
     size = None if size is None else _check.image_size("size", size)
-    if channels not in (1, 3):
+    if _check.as_integer(channels) not in (1, 3):
         raise ValueError(f"channels: expected 1 or 3, got {_check.describe(channels)}")
-    files, classes = _files_by_class(Path(folder).expanduser(), like)
-    images, first = [], None
+    background = None if background is None else _pictures.color("background", background, 3)
+    files, classes = _files_by_class(folder, like)
+    images, depths = [], _pictures.Depths()
     for path, _ in files:
-        image = _read_picture(path, size, channels, background)
-        first = first or (path, image.shape)
-        if image.shape != first[1]:
-            (h, w), (h0, w0) = image.shape[-2:], first[1][-2:]
+        images.append(_read_picture(path, size, int(channels), background, depths))
+        if images[-1].shape != images[0].shape:
+            (h, w), (h0, w0) = images[-1].shape[-2:], images[0].shape[-2:]
             raise ValueError(
-                f"size: expected pictures of one size, {first[0]} has {h0}×{w0} pixels and {path} has {h}×{w}; "
+                f"size: expected pictures of one size, {files[0][0]} has {h0}×{w0} pixels and {path} has {h}×{w}; "
                 "give size=(height, width) to have all scaled"
             )
-        images.append(image)
-    return _image_set(torch.stack(images), torch.tensor([label for _, label in files]), "folder", classes, like)
+    depths.check("folder")
+    return _image_set(torch.stack(images), [label for _, label in files], "folder", classes, like)
 
 
 def from_dataset(dataset, *, classes=None, like=None):
@@ -142,25 +165,31 @@ def from_dataset(dataset, *, classes=None, like=None):
 
     Args:
         dataset: anything with ``len()`` and positions, or to iterate over: torchvision's datasets, ``Subset``, a list.
-            Images of one size: PIL pictures, uint8 tensors, or floating-point tensors in [0, 1] (rounded to 8 bits),
-            ``(C, H, W)`` or ``(H, W)``. Labels: whole numbers from 0.
-        classes: names of the classes. Default: the dataset's ``classes``, else their numbers.
+            Images of one size: PIL pictures, treated as :func:`load_images` treats them (turned as their camera says,
+            16 bits rounded to 8); uint8 or floating-point tensors, ``(C, H, W)`` or ``(H, W)``; or such NumPy arrays,
+            also ``(H, W, C)``, of up to 4 channels. Floating-point pixels are in [0, 1], and rounded to 8 bits.
+            Labels: whole numbers from 0.
+        classes: the names of the classes in the order of their labels, or how many there are. Default: the dataset's
+            ``classes``, else the numbers that occur.
         like: the training set, when this is a test set.
 
     Returns:
         :class:`ImageSet`.
 
     Raises:
-        TypeError, ValueError: not a dataset, an empty one, or an item is not as above; the message says which.
+        TypeError, ValueError: not a dataset, an empty one, or an item is not as above; the message says which. Labels
+            that are no positions in ``classes``, or, without, leave most of the numbers from 0 out. ``classes`` is a
+            single text, or has a name twice.
 
     >>> from_dataset([(torch.rand(1, 8, 8), 0), (torch.rand(1, 8, 8), 1)]).classes
     ('0', '1')
     """
     if like is not None:
         _check_like(like)
-    images, labels = [], []
+    classes = _classes_given(classes, dataset, like)
+    images, labels, depths = [], [], _pictures.Depths()
     for number, (image, label) in enumerate(_pairs(dataset)):
-        images.append(_as_raw(image, number))
+        images.append(_as_raw(image, number, depths))
         labels.append(_as_label(label, number))
         if images[-1].shape != images[0].shape:
             raise ValueError(
@@ -169,16 +198,14 @@ def from_dataset(dataset, *, classes=None, like=None):
             )
     if not images:
         raise ValueError("dataset: expected at least one item, got none")
-    if classes is None:
-        classes = like.classes if like else getattr(dataset, "classes", None) or map(str, range(max(labels) + 1))
-    classes = tuple(map(str, classes))
-    if like is not None and classes != like.classes:
-        raise ValueError(f"classes: expected those of like, {like.classes}, got {classes}")
-    return _image_set(torch.stack(images), torch.tensor(labels), "dataset", classes, like)
+    depths.check("dataset")
+    return _image_set(torch.stack(images), labels, "dataset", classes or _numbered(labels), like)
 
 
 def load_fashion_mnist(split="train", root=None, *, like=None):
     """Fashion-MNIST (Xiao, Rasul & Vollgraf 2017) by torchvision: clothes as 28×28 grey images, 60,000 + 10,000.
+
+    Downloaded once (31 MB) and checked (MD5); what changes in the cache later is noticed, and downloaded again.
 
     Args:
         split: ``"train"`` or ``"test"``.
@@ -196,40 +223,18 @@ def load_fashion_mnist(split="train", root=None, *, like=None):
         ValueError: unknown split.
         MNISTUnavailable (an OSError): it cannot be had; the message says what was tried.
     """
-    from torchvision.datasets.mnist import read_image_file, read_label_file
-
-    _check.choice("split", split, data.SPLITS)
-    folder = data.cache_folder(root) / "FashionMNIST" / "raw"
-    prefix = {"train": "train", "test": "t10k"}[split]
-    paths = [folder / f"{prefix}-{name}" for name in ("images-idx3-ubyte", "labels-idx1-ubyte")]
-    if not all(path.exists() for path in paths):
-        _download_fashion(folder)
-    images, labels = read_image_file(str(paths[0]))[:, None], read_label_file(str(paths[1]))
-    return _image_set(images, labels, "fashion-mnist", _FASHION, like)
-
-
-def _download_fashion(folder):
-    """torchvision downloads, checks and unpacks in a folder of our own; only whole files are moved into place."""
     from torchvision.datasets import FashionMNIST
 
-    if os.environ.get("STNCOURSE_OFFLINE", "0") not in ("", "0"):
-        raise MNISTUnavailable("STNCOURSE_OFFLINE is set, and Fashion-MNIST is not in the cache")
-    mirror = os.environ.get("STNCOURSE_FASHION_MIRROR")
-    failures = []
-    for place in data.answering([mirror.rstrip("/") + "/"] if mirror else FashionMNIST.mirrors, failures):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".download-") as scratch:
-                data.torchvision_download(FashionMNIST, place, scratch)
-                for path in (Path(scratch) / "FashionMNIST" / "raw").glob("*ubyte"):
-                    os.replace(path, folder / path.name)
-            return
-        except data.DOWNLOAD_ERRORS as error:
-            failures.append(f"{place}: {' '.join(str(error).split())}")
-    raise MNISTUnavailable(
-        f"Fashion-MNIST could not be downloaded ({'; '.join(failures)}). "
-        "Set STNCOURSE_FASHION_MIRROR to a folder or site with the four files"
-    )
+    _check.choice("split", split, data.SPLITS)
+    root = data.cache_folder(root)
+    folder = root / "FashionMNIST" / "raw"
+    prefix = {"train": "train", "test": "t10k"}[split]
+    names = [f"{prefix}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1")]
+    _files.remove_old_scratch(root)
+    if not data.is_intact(folder, data.recorded(folder, names)):
+        failed = "Fashion-MNIST could not be downloaded"
+        data.download(FashionMNIST, "Fashion-MNIST", root, "STNCOURSE_FASHION_MIRROR", failed=failed)
+    return _image_set(*data.read_files(folder, names), "fashion-mnist", _FASHION, like)
 
 
 def _image_set(images, labels, source, classes, like):
@@ -242,7 +247,7 @@ def _image_set(images, labels, source, classes, like):
                 f"like: expected images of {tuple(like.images.shape[1:])}, as there, got {tuple(images.shape[1:])}"
             )
         mean, std = like.mean, like.std
-    return ImageSet(images, labels, source, tuple(classes), mean, std)
+    return ImageSet(images, labels, source, classes, mean, std)
 
 
 def _check_like(like):
@@ -252,7 +257,7 @@ def _check_like(like):
 
 def _mean_and_std(images):
     """Per channel, of pixels in [0, 1]. By counting the 256 values: exact, and without a copy as floats."""
-    values = torch.arange(256, dtype=torch.float64) / 255
+    values = torch.arange(256, dtype=torch.float64, device=images.device) / 255
     means, stds = [], []
     for channel in images.unbind(1):
         share = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
@@ -261,6 +266,53 @@ def _mean_and_std(images):
         means.append(mean.item())
         stds.append(variance**0.5 if variance > 1e-12 else 1.0)
     return tuple(means), tuple(stds)
+
+
+# Classes
+
+
+def _class_names(classes):
+    """Names of classes, or how many there are -> a tuple of names."""
+    if (count := _check.as_integer(classes)) is not None:
+        if not 1 <= count <= _MOST_CLASSES:
+            raise ValueError(f"classes: expected 1 to {_MOST_CLASSES:,} classes, got {count}")
+        return tuple(map(str, range(count)))
+    # Neither a text, which would be taken apart, nor what has no order of its own.
+    if isinstance(classes, (str, bytes, Set, Mapping)) or not isinstance(classes, Iterable):
+        raise TypeError(
+            f"classes: expected the names in the order of their labels, or their number, got {_check.describe(classes)}"
+        )
+    return tuple(map(str, classes))
+
+
+def _classes_given(classes, dataset, like):
+    """The names of the classes, before the dataset has been read; None where they are not known."""
+    of_dataset = getattr(dataset, "classes", None)
+    of_dataset = None if of_dataset is None else _class_names(of_dataset) or None
+    names = of_dataset if classes is None else _class_names(classes)
+    if classes is not None:
+        if not names or len(set(names)) < len(names):  # a dataset's own may: ImageNet has two cranes
+            raise ValueError(f"classes: expected one name per class, all different, got {_check.describe(classes)}")
+        if of_dataset and len(of_dataset) != len(names):
+            raise ValueError(f"classes: expected {len(of_dataset)}, as many as dataset.classes, got {len(names)}")
+    if like is None:
+        return names
+    # The dataset may call all of them otherwise; but some of the names, or in another order, are other labels.
+    renamed = classes is None and names and len(names) == len(like.classes) and not set(names) & set(like.classes)
+    if names and names != like.classes and not renamed:
+        raise ValueError(f"classes: expected those of like, {like.classes}, got {names}")
+    return like.classes
+
+
+def _numbered(labels):
+    """Classes without names: the labels themselves, if they are no other numbers, such as years."""
+    top, different = max(labels), len(set(labels))
+    if top >= max(_MAY_HAVE_GAPS, 2 * different):
+        raise ValueError(
+            f"dataset: expected labels from 0 on with hardly a gap, label {labels.index(top)} is {top}, and "
+            f"{different} different ones came; renumber them, or give classes, the names or how many there are"
+        )
+    return _class_names(top + 1)
 
 
 # Folders of pictures
@@ -272,7 +324,7 @@ def _files_by_class(folder, like):
         raise FileNotFoundError(f"folder: expected a folder of pictures, there is none at {folder}")
     if not folder.is_dir():
         raise NotADirectoryError(f"folder: expected a folder of pictures, {folder} is a file")
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = _pictures.class_folders(folder)
     if not names:
         raise ValueError(
             f"folder: expected one folder per class in {folder}, with the pictures of that class in it, got none"
@@ -282,61 +334,25 @@ def _files_by_class(folder, like):
     for name in names:
         if name not in classes:
             raise ValueError(f"folder: expected the classes of like, {', '.join(classes)}, got {name!r} in {folder}")
-        pictures = sorted(
-            path
-            for path in (folder / name).rglob("*")
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-        )
+        pictures = _pictures.in_class(folder, name)
         if not pictures:
-            raise ValueError(f"folder: expected pictures in {folder / name} ({', '.join(SUFFIXES)}), got none")
+            suffixes = ", ".join(_pictures.SUFFIXES)
+            raise ValueError(f"folder: expected pictures in {folder / name} ({suffixes}), got none")
         files += [(path, classes.index(name)) for path in pictures]
     return files, classes
 
 
-def _read_picture(path, size, channels, background):
+def _read_picture(path, size, channels, background, depths):
     from PIL import Image, ImageOps
 
+    picture, bits = _pictures.read(path)
     try:
-        with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file)
-            picture.load()
-    # What Pillow's readers raise at broken files is not only OSError.
-    except (OSError, SyntaxError, ValueError, IndexError, Image.DecompressionBombError) as error:
-        raise ValueError(f"folder: expected a picture, {path} cannot be read ({error})") from error
-    try:
-        picture = _eight_bits(picture, channels, background)
+        picture = _pictures.eight_bits(picture, bits, channels, background, depths, path)
     except ValueError as error:
         raise ValueError(f"{error}, {path}") from None
     if size is not None:
         picture = ImageOps.fit(picture, size[::-1], Image.Resampling.BILINEAR)
-    return _pixels(picture)
-
-
-def _eight_bits(picture, channels, background):
-    """A PIL picture of any mode -> mode L or RGB. Where that would lose something unasked, a ValueError."""
-    from PIL import Image
-
-    if picture.mode.startswith("I"):  # 16-bit grey; convert("L") would cut it off at 255
-        pixels = np.asarray(picture).astype(np.int64)
-        if pixels.min() < 0 or pixels.max() > 65535:
-            raise ValueError("images: expected 8 or 16 bits per pixel, got more")
-        picture = Image.fromarray(((pixels + 128) // 257).astype(np.uint8))
-    if picture.mode == "F":
-        raise ValueError("images: expected whole numbers for pixels, got a floating-point picture")
-    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        if picture.getextrema()[3][0] < 255:
-            if background is None:
-                raise ValueError("background: expected a colour to lay a picture with transparent parts on, got None")
-            color = tuple(background) if isinstance(background, (tuple, list)) else (background,) * 3
-            picture = Image.alpha_composite(Image.new("RGBA", picture.size, (*color, 255)), picture)
-    return picture.convert({1: "L", 3: "RGB"}[channels])
-
-
-def _pixels(picture):
-    """L or RGB picture -> uint8 ``(C, H, W)``."""
-    pixels = torch.from_numpy(np.array(picture))
-    return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
+    return _pictures.to_tensor(picture)
 
 
 # Datasets
@@ -357,34 +373,58 @@ def _pairs(dataset):
         yield item
 
 
-def _as_raw(image, number):
+def _as_raw(image, number, depths):
     """One image of a dataset -> uint8 ``(C, H, W)``."""
     from PIL import Image
 
     if isinstance(image, Image.Image):
-        try:
-            return _pixels(_eight_bits(image, 1 if image.mode in ("1", "L") or image.mode[0] == "I" else 3, None))
-        except ValueError as error:
-            raise ValueError(f"dataset: item {number}: {error}") from None
+        return _from_picture(image, number, depths)
     expected = "a PIL picture or a tensor (C, H, W) or (H, W), uint8 or floating-point in [0, 1]"
     what = f"dataset: expected {expected}, image {number} is {_check.describe(image)}"
+    if isinstance(image, np.ndarray):
+        image = _from_array(image, what)
     if not isinstance(image, torch.Tensor) or not (image.dtype == torch.uint8 or image.is_floating_point()):
         raise TypeError(what)
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise ValueError(what)
     image = image.detach().cpu()
     if image.is_floating_point():
-        if not (image.min() >= 0 and image.max() <= 1):  # also when it is NaN
+        if not (image.min() >= -_NOISE and image.max() <= 1 + _NOISE):  # also when it is NaN
             raise ValueError(f"{what} with values from {image.min():.3g} to {image.max():.3g}; leave out its Normalize")
-        image = (255 * image.float()).round().to(torch.uint8)
+        image = (255 * image.float()).round().clamp(0, 255).to(torch.uint8)
     return image[None] if image.ndim == 2 else image
 
 
+def _from_picture(picture, number, depths):
+    bits = _pictures.declared_bits(picture)
+    channels = 1 if picture.mode in ("1", "L") or picture.mode.startswith("I") else 3
+    try:
+        picture = _pictures.turned(picture)
+        return _pictures.to_tensor(_pictures.eight_bits(picture, bits, channels, None, depths, f"item {number}"))
+    except (ValueError, OSError) as error:
+        raise ValueError(f"dataset: item {number}: {error}") from error
+
+
+def _from_array(array, what):
+    """A NumPy array as a tensor, its channels first: the axis of 1 or 3 is the channels', else that of 2 or 4."""
+    if array.dtype != np.uint8 and array.dtype.kind != "f":
+        raise TypeError(what)
+    if array.ndim == 3:
+        for counts in ((1, 3), (2, 4)):
+            first, last = array.shape[0] in counts, array.shape[2] in counts
+            if first or last:
+                break
+        if first == last:
+            raise ValueError(f"{what}, and which axis are its channels cannot be told; give a tensor (C, H, W)")
+        array = array.transpose(2, 0, 1) if last else array
+    native = np.uint8 if array.dtype == np.uint8 else np.float64
+    return torch.from_numpy(np.array(array, dtype=native, order="C"))
+
+
 def _as_label(label, number):
-    if isinstance(label, (torch.Tensor, np.ndarray)) and label.ndim == 0:
-        label = label.item()
-    if isinstance(label, (bool, np.bool_)) or not isinstance(label, (int, np.integer)):
+    whole = _check.as_integer(label)
+    if whole is None:
         raise TypeError(f"dataset: expected whole numbers as labels, label {number} is {_check.describe(label)}")
-    if label < 0:
-        raise ValueError(f"dataset: expected labels from 0, label {number} is {label}")
-    return int(label)
+    if whole < 0:
+        raise ValueError(f"dataset: expected labels from 0, label {number} is {whole}")
+    return whole

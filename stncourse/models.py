@@ -4,11 +4,13 @@ import math
 from collections.abc import Mapping
 from importlib import resources
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
 from stncourse import _check
-from stncourse.checkpoints import check_tensors, read_tensors, save_tensors
+from stncourse._state import tensors_of
+from stncourse.checkpoints import load_into, read_tensors, save_tensors
 from stncourse.convolution import FirstConv2d
 from stncourse.data import BACKGROUND
 from stncourse.localization import check_image_shape, pad_to
@@ -22,7 +24,8 @@ class DigitCNN(nn.Module):
     """The classic tutorial's classifier: two convolutions, two linear layers, log-probabilities.
 
     Args:
-        image_size: ``(H, W)``, or one int for a square. Smaller than 16 is padded (by its edge pixels) up to 16.
+        image_size: ``(H, W)``, one int for a square, or ``(N, C, H, W)``, of which only H and W count. Smaller than 16
+            is padded (by its edge pixels) up to 16.
         in_channels: channels of the images.
         num_classes: number of classes.
         dropout: probability, for both dropouts (the channels after the second convolution, the hidden layer).
@@ -42,12 +45,12 @@ class DigitCNN(nn.Module):
     def __init__(self, image_size=28, in_channels=1, num_classes=10, dropout=0.5, width=1.0):
         super().__init__()
         self.image_size = _check.image_size("image_size", image_size)
-        self.in_channels = _check.positive_int("in_channels", in_channels)
+        self.in_channels = in_channels = _check.positive_int("in_channels", in_channels)
         rows, columns = (((max(size, _MINIMUM_SIZE) - 4) // 2 - 4) // 2 for size in self.image_size)
-        if not isinstance(width, (int, float)) or not 0 < width < math.inf:
-            raise ValueError(f"width: expected a number > 0, got {_check.describe(width)}")
+        width = _check.number("width", width, "a number > 0", lambda number: 0 < number < math.inf)
+        dropout = _check.number("dropout", dropout, "a probability, 0 to 1", lambda number: 0 <= number <= 1)
         first, second, hidden = (max(1, round(width * size)) for size in (10, 20, 50))
-        self.conv1 = FirstConv2d(in_channels, first, kernel_size=5)
+        self.conv1 = FirstConv2d(self.in_channels, first, kernel_size=5)
         self.conv2 = nn.Conv2d(first, second, kernel_size=5)
         self.conv2_drop = nn.Dropout2d(dropout)
         self.fc1 = nn.Linear(second * rows * columns, hidden)
@@ -69,7 +72,7 @@ class STNClassifier(nn.Module):
     Unlike the tutorial's it takes any image size and channel count, and pads with background.
 
     Args:
-        image_size: ``(H, W)``, or one int for a square.
+        image_size: ``(H, W)``, one int for a square, or ``(N, C, H, W)``, of which only H and W count.
         in_channels: channels of the images.
         num_classes: number of classes.
         output_size: what the transformer hands to the CNN; default: ``image_size``.
@@ -98,7 +101,8 @@ class STNClassifier(nn.Module):
         self.stn = SpatialTransformer.for_images(
             image_size, in_channels, output_size=output_size, padding_value=padding_value
         )
-        self.classifier = DigitCNN(output_size or image_size, in_channels, num_classes, dropout)
+        seen = image_size if output_size is None else output_size
+        self.classifier = DigitCNN(seen, in_channels, num_classes, dropout)
 
     def forward(self, images):
         """``(N, C, H, W)`` images -> log-probabilities ``(N, num_classes)``."""
@@ -142,17 +146,21 @@ def save_weights(model, info, path):
         info: dict that JSON can hold: what it is, how it was trained, how well it does.
         path: the file to write, atomically.
 
+    Names are those without wrappers: weights of ``torch.compile(model)`` or ``DataParallel(model)`` are the model's.
+    Weights that are tied are written under each of their names.
+
     Raises:
+        TypeError: ``info``, or a module's extra state, is nothing that such a file can hold.
         OSError: it cannot be written; what was there before is still there.
     """
-    save_tensors(path, model.state_dict(), info)
+    save_tensors(path, tensors_of(model), info)
 
 
 def load_weights(model, path):
     """Load into ``model`` what :func:`save_weights` wrote.
 
     Args:
-        model: a torch module with the same names and shapes.
+        model: a torch module with the same names and shapes, compiled or not.
         path: the file.
 
     Returns:
@@ -160,16 +168,15 @@ def load_weights(model, path):
 
     Raises:
         FileNotFoundError: no such file.
-        CheckpointError (a ValueError): the file is truncated, of another kind, or another model's; ``model`` is as it
-            was before.
+        CheckpointError (a ValueError): the file is truncated, damaged, of another kind, or another model's; ``model``
+            is as it was before.
 
     >>> save_weights(DigitCNN(), {"epochs": 2}, "cnn.safetensors")
     >>> load_weights(DigitCNN(), "cnn.safetensors")
     {'epochs': 2}
     """
     tensors, info = read_tensors(path)
-    check_tensors(path, tensors, model.state_dict())
-    model.load_state_dict(tensors)
+    load_into(model, path, tensors)
     return info
 
 
@@ -180,14 +187,15 @@ def load_pretrained():
     ``make pretrained``; how it was trained and how well it does is in ``model.info`` (a dict).
 
     Returns:
-        STNClassifier in eval mode, on the CPU.
+        STNClassifier in eval mode, on the CPU, in float32, whatever the defaults are.
 
     >>> model = load_pretrained()
     >>> model.info["distortion"], model.stn.output_size
     ('RTS', (28, 28))
     """
     with resources.as_file(resources.files("stncourse") / "assets" / "stn_rts.safetensors") as path:
-        info = read_tensors(path)[1]
-        model = STNClassifier(info["image_size"], output_size=info["output_size"])
-        model.info = load_weights(model, path)
+        with torch.device("cpu"):
+            info = read_tensors(path)[1]
+            model = STNClassifier(info["image_size"], output_size=info["output_size"]).float()
+            model.info = load_weights(model, path)
     return model.eval()

@@ -12,21 +12,23 @@ from importlib import resources
 from string import Template
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
 from stncourse import _check
-from stncourse.data import BACKGROUND, denormalize, normalize
+from stncourse._shown import black, denormalize, shown
+from stncourse.device import resolve_device
 from stncourse.grids import affine_grid, affine_theta
 from stncourse.sampling import Sampler
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-#: What lies outside the image: the name on the control -> (padding_mode, padding_value of a normalised image).
+#: What lies outside the image: the name on the control -> padding_mode. The second pads the normalised image with 0.
 PADDINGS = {
-    "background": ("zeros", BACKGROUND),
-    "raw 0 (bright frame)": ("zeros", 0.0),
-    "border": ("border", 0.0),
-    "reflection": ("reflection", 0.0),
+    "background": "zeros",
+    "raw 0 (bright frame)": "zeros",
+    "border": "border",
+    "reflection": "reflection",
 }
 MODES = ("bilinear", "nearest", "bicubic")
 DIRECTIONS = ("output → input", "input → output")
@@ -48,11 +50,12 @@ SLIDERS = {
     "shift_y": "shift y (ty)",
 }
 STEPS = dict.fromkeys(LIMITS, 0.05) | {"rotation": 1.0}
+_ROOT = math.sqrt(0.5)
 PRESETS = {
     "identity": IDENTITY,
     "zoom in": (0.5, 0.0, 0.0, 0.0, 0.5, 0.0),
     "mirror": (-1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
-    "rotate 45°": tuple(affine_theta(rotation=45).flatten().tolist()),
+    "rotate 45°": (_ROOT, -_ROOT, 0.0, _ROOT, _ROOT, 0.0),
     "shear": (1.0, 0.5, 0.0, 0.0, 1.0, 0.0),
     "what does tx = +0.4 do?": (1.0, 0.0, 0.4, 0.0, 1.0, 0.0),
 }
@@ -67,10 +70,10 @@ class Settings:
     """Everything that decides what the playground shows.
 
     Attributes:
-        theta: the six numbers, row by row, up to ±``LARGEST``.
+        theta: the six numbers, row by row, up to ±``LARGEST``; or a ``(2, 3)`` or ``(1, 2, 3)`` tensor or array.
         padding: one of ``PADDINGS``. mode: one of ``MODES``.
         grid_align_corners, sampler_align_corners: may differ here: that is a lesson.
-        output_size: side of the output in pixels, or None for the input's size.
+        output_size: side of the output in pixels, or ``(H, W)``, or None for the input's size.
         direction: one of ``DIRECTIONS``. With ``"input → output"``, θ says where the content goes, and the grid has to
             be made with its inverse.
 
@@ -83,21 +86,21 @@ class Settings:
     mode: str = "bilinear"
     grid_align_corners: bool = False
     sampler_align_corners: bool = False
-    output_size: int | None = None
+    output_size: int | tuple | None = None
     direction: str = DIRECTIONS[0]
 
     def __post_init__(self):
-        theta = self.theta
-        if not isinstance(theta, (tuple, list)) or not all(isinstance(v, (int, float)) for v in theta):
-            raise TypeError(f"theta: expected a tuple of six numbers, got {_check.describe(theta)}")
-        if len(theta) != 6 or not all(abs(v) <= LARGEST for v in theta):  # NaN is not <= either
-            raise ValueError(f"theta: expected six numbers up to ±{LARGEST:,.0f}, got {_check.describe(theta)}")
-        object.__setattr__(self, "theta", tuple(map(float, theta)))
+        object.__setattr__(self, "theta", _six_numbers(self.theta))
         _check.choice("padding", self.padding, PADDINGS)
         _check.choice("mode", self.mode, MODES)
         _check.choice("direction", self.direction, DIRECTIONS)
+        for name in ("grid_align_corners", "sampler_align_corners"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise TypeError(f"{name}: expected True or False, got {_check.describe(getattr(self, name))}")
+            object.__setattr__(self, name, bool(getattr(self, name)))
         if self.output_size is not None:
-            _check.positive_int("output_size", self.output_size)
+            height, width = _check.image_size("output_size", self.output_size)
+            object.__setattr__(self, "output_size", height if height == width else (height, width))
 
     def but(self, **changes):
         """The same settings with some values changed."""
@@ -105,7 +108,7 @@ class Settings:
 
     def size_for(self, images):
         """``(H_out, W_out)`` for ``(N, 1, H, W)`` images."""
-        return tuple(images.shape[-2:]) if self.output_size is None else (self.output_size, self.output_size)
+        return tuple(images.shape[-2:]) if self.output_size is None else _check.image_size("size", self.output_size)
 
     def matrix(self):
         """θ as it goes into the grid generator: ``(1, 2, 3)``, output → input.
@@ -113,8 +116,20 @@ class Settings:
         Raises:
             ValueError: the direction is input → output and θ has no inverse.
         """
-        theta = torch.tensor(self.theta).reshape(1, 2, 3)
+        theta = torch.tensor(self.theta, dtype=torch.float32, device="cpu").reshape(1, 2, 3)
         return theta if self.direction == DIRECTIONS[0] else invert(theta)
+
+
+def _six_numbers(theta):
+    values = theta
+    if isinstance(theta, (torch.Tensor, np.ndarray)) and tuple(theta.shape) in ((6,), (2, 3), (1, 2, 3)):
+        values = [] if getattr(theta, "is_meta", False) else theta.reshape(-1).tolist()
+    values = [_check.as_real(value) for value in values] if isinstance(values, (tuple, list)) else [None]
+    if None in values:
+        raise TypeError(f"theta: expected a tuple of six numbers, got {_check.describe(theta)}")
+    if len(values) != 6 or not all(abs(value) <= LARGEST for value in values):  # NaN is not <= either
+        raise ValueError(f"theta: expected six numbers up to ±{LARGEST:,.0f}, got {_check.describe(theta)}")
+    return tuple(map(float, values))
 
 
 class Frame(NamedTuple):
@@ -126,14 +141,16 @@ class Frame(NamedTuple):
     words: str  #: what θ does, as a sentence
 
 
-def render(images, settings, device="cpu", picture=True):
+def render(images, settings, device="cpu", picture=True, *, like=None, background=None):
     """Sample ``images`` through θ and draw the result.
 
     Args:
-        images: ``(N, 1, H, W)`` raw uint8.
+        images: ``(N, 1, H, W)`` raw uint8; or a set of them, :class:`stncourse.Digits` or :class:`stncourse.ImageSet`.
         settings: :class:`Settings`.
         device: where to sample.
         picture: whether to draw it too; the frame's ``png`` is None without.
+        like: the set whose numbers normalise the images. Default: ``images``, if it is a set, else MNIST.
+        background: what is background *after normalisation*; default: black.
 
     Returns:
         :class:`Frame`.
@@ -145,31 +162,32 @@ def render(images, settings, device="cpu", picture=True):
     >>> render(digit, Settings(theta=PRESETS["what does tx = +0.4 do?"])).words
     'The digit comes out moved left by 0.40.'
     """
-    _check_raw(images)
-    theta = settings.matrix()
+    images, like = _raw_images(images, like)
+    if not isinstance(settings, Settings):
+        raise TypeError(f"settings: expected Settings, got {_check.describe(settings)}")
+    theta, device = settings.matrix(), resolve_device(device)
     grid = affine_grid(theta.to(device), settings.size_for(images), settings.grid_align_corners).expand(
         len(images), -1, -1, -1
     )
-    padding_mode, padding_value = PADDINGS[settings.padding]
+    padding_mode, padding_value = _padding(settings.padding, like, background)
     sampler = Sampler(settings.mode, padding_mode, padding_value, settings.sampler_align_corners)
     with torch.no_grad():
-        output = sampler(normalize(images).to(device), grid).cpu()
-    pixels = (255 * denormalize(output)).clamp(0, 255).round().byte()
+        output = sampler(like.normalize(images).float().to(device), grid).cpu()
+    pixels = (255 * denormalize(like, output)).clamp(0, 255).round().byte()
     png = draw(images, theta[0], pixels) if picture else None
     return Frame(png, output, pixels, words_for(theta))
 
 
-def scene(images, settings):
+def scene(images, settings, *, like=None, background=None):
     """All that ``assets/playground.js`` needs to draw ``images`` as :func:`render` does, but for θ: JSON values."""
-    padding_mode, padding_value = PADDINGS[settings.padding]
+    images, like = _raw_images(images, like)
     out_height, out_width = settings.size_for(images)
     return {
         "height": images.shape[-2],
         "width": images.shape[-1],
         "out_height": out_height,
         "out_width": out_width,
-        "padding_mode": padding_mode,
-        "padding_value": _raw(padding_value),
+        **_raw_padding(settings.padding, like, background),
         "mode": settings.mode,
         "grid_align_corners": settings.grid_align_corners,
         "sampler_align_corners": settings.sampler_align_corners,
@@ -177,16 +195,25 @@ def scene(images, settings):
     }
 
 
-def _raw(value):
-    """A normalised grey value -> 0 to 255."""
-    return float(255 * denormalize(torch.tensor(value)))
+def _padding(name, like, background=None):
+    """``(padding_mode, padding_value)`` for images that ``like`` normalises."""
+    if name != "background":
+        return PADDINGS[name], 0.0
+    return PADDINGS[name], black(like)[0] if background is None else background
+
+
+def _raw_padding(name, like, background=None):
+    """The same for the browser, where pixels are not normalised: 0 to 255."""
+    mode, value = _padding(name, like, background)
+    mean, std = (numbers[0] for numbers in like.scale)
+    return {"padding_mode": mode, "padding_value": 255 * (value * std + mean)}
 
 
 def page(images):
     """The playground as one HTML page that needs no Python, no kernel and no network. Its controls are its own.
 
     Args:
-        images: ``(N, 1, H, W)`` raw uint8, the digits to choose from.
+        images: ``(N, 1, H, W)`` raw uint8, the digits to choose from; or a set of them.
 
     Returns:
         str, the page.
@@ -197,9 +224,7 @@ def page(images):
     >>> page(torch.zeros(1, 1, 28, 28, dtype=torch.uint8)).startswith("<!doctype html>")
     True
     """
-    _check_raw(images)
-    if not len(images):
-        raise ValueError("images: expected at least one digit, got none")
+    images, like = _raw_images(images)
     start = decompose(IDENTITY)
     data = {
         "digits": base64.b64encode(images.numpy().tobytes()).decode(),
@@ -208,19 +233,21 @@ def page(images):
             for name, text in SLIDERS.items()
         ],
         "presets": {name: list(decompose(theta).values()) for name, theta in PRESETS.items()},
-        "paddings": {
-            name: {"padding_mode": mode, "padding_value": _raw(value)} for name, (mode, value) in PADDINGS.items()
-        },
-        "scene": scene(images, Settings()),
+        "paddings": {name: _raw_padding(name, like) for name in PADDINGS},
+        "scene": scene(images, Settings(), like=like),
     }
     template = Template((resources.files("stncourse") / "assets" / "playground.html").read_text(encoding="utf-8"))
     return template.substitute(script=browser_script(), data=json.dumps(data, ensure_ascii=False))
 
 
-def _check_raw(images):
-    _check.tensor("images", images, "N 1 H W", floating=False)
+def _raw_images(images, like=None):
+    """``(N, 1, H, W)`` raw uint8 on the CPU, and the set whose numbers count."""
+    images, _, like = shown(images, like=like, channels=1)
     if images.dtype != torch.uint8:
         raise TypeError(f"images: expected raw uint8 images, got {_check.describe(images)}")
+    if not len(images):
+        raise ValueError("images: expected at least one digit, got none")
+    return images, like
 
 
 def browser_script():
@@ -271,7 +298,7 @@ def _input_panel(image, theta):
 
     def place(points):
         """[-1, 1] coordinates of the output -> pixels of the panel, kept where a pen can draw."""
-        x, y = (points @ theta.T).clamp(-50, 50).T
+        x, y = (theta.new_tensor(points) @ theta.T).clamp(-50, 50).T
         return list(zip(((x + 1) / 2 * inner[0] + left).tolist(), ((y + 1) / 2 * inner[1] + top).tolist(), strict=True))
 
     for x, y in place(_DOTS):
@@ -284,9 +311,8 @@ def _input_panel(image, theta):
     return panel
 
 
-_CORNERS = torch.tensor([[-1.0, -1.0, 1.0], [1.0, -1.0, 1.0], [1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])
-_STEPS = torch.linspace(-0.9, 0.9, 10)
-_DOTS = torch.stack([*torch.meshgrid(_STEPS, _STEPS, indexing="xy"), torch.ones(10, 10)], -1).reshape(-1, 3)
+_CORNERS = ((-1, -1, 1), (1, -1, 1), (1, 1, 1), (-1, 1, 1))
+_DOTS = tuple((x / 10, y / 10, 1) for y in range(-9, 10, 2) for x in range(-9, 10, 2))
 
 
 def invert(theta):
@@ -339,7 +365,8 @@ def decompose(theta):
 def compose(parameters):
     """The six numbers of θ for the parameters that :func:`decompose` gives."""
     p = parameters
-    theta = affine_theta(p["rotation"], (p["scale_x"], p["scale_y"]), p["shear"], (p["shift_x"], p["shift_y"]))
+    with torch.device("cpu"):
+        theta = affine_theta(p["rotation"], (p["scale_x"], p["scale_y"]), p["shear"], (p["shift_x"], p["shift_y"]))
     return tuple(theta.flatten().tolist())
 
 

@@ -2,18 +2,17 @@
 
 import json
 import math
-import os
 import time
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from importlib import resources
-from pathlib import Path
 from statistics import fmean, stdev
 
 import torch
 import torch.nn.functional as F
 
 from stncourse import _check
+from stncourse._files import check_writable, replacing
 from stncourse.checkpoints import save_tensors
 from stncourse.data import Digits, normalize
 from stncourse.device import resolve_device
@@ -181,7 +180,7 @@ def split_digits(train, test, measured_on):
 
 def cell_path(folder, model, kind):
     """Where a cell's JSON lies."""
-    return Path(folder) / f"{_slug(model, kind)}.json"
+    return _check.path("folder", folder) / f"{_slug(model, kind)}.json"
 
 
 def _slug(model, kind):
@@ -203,7 +202,7 @@ def read_cell(path):
     Raises:
         FileNotFoundError: no such file. ValueError: it is not a whole and sound cell; the message says what is wrong.
     """
-    path = Path(path)
+    path = _check.path("path", path)
     try:
         cell = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
@@ -283,7 +282,7 @@ def read_results(folder):
         ValueError: a JSON file in it is no sound cell, or lies under another cell's name.
     """
     results = {}
-    for path in sorted(Path(folder).glob("*.json")):
+    for path in sorted(_check.path("folder", folder).glob("*.json")):
         cell = read_cell(path)
         key = cell["model"], cell["distortion"]
         if path.name != cell_path(folder, *key).name:
@@ -328,10 +327,9 @@ def load_transformer(model, kind):
 
 
 def _write_json(path, value):
-    """At once or not at all: whoever is killed while writing leaves the old file as it was."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    with replacing(path, text=True) as file:
+        file.write(text)
 
 
 # Training
@@ -393,7 +391,7 @@ def run_job(job, train, measure, device, folder, verbose=True):
         KeyboardInterrupt: stopped; the checkpoint in ``folder`` holds the run, and the next call goes on with it.
         ValueError: what lies in ``folder`` is of another kind of run.
     """
-    folder, recipe = Path(folder), job.budget.recipe(job.kind)
+    folder, recipe = _check.path("folder", folder), job.budget.recipe(job.kind)
     path = cell_path(folder, job.model, job.kind)
     if path.exists():
         job.same_cell(read_cell(path))
@@ -482,14 +480,14 @@ def reproduce(
         dict, (model, distortion) -> cell, of all that ``out`` holds.
 
     Raises:
-        KeyboardInterrupt: interrupted. ValueError: an argument is not of the kind above, or ``out`` holds other runs.
+        KeyboardInterrupt: interrupted. TypeError, ValueError: an argument is not of the kind above, or ``out`` holds
+            other runs. OSError: ``out`` cannot be written; said before the first run.
     """
     budget = budget if isinstance(budget, Budget) else BUDGETS[_check.choice("budget", budget, BUDGETS)]
     _check.choice("precision", precision, PRECISIONS)
     seeds = range(_check.positive_int("seeds", budget.seeds if seeds is None else seeds))
     device = resolve_device(device)
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _made("out", out)
     train, measure = split_digits(train, test, measured_on)
     done = {key: {run["seed"] for run in cell["runs"]} for key, cell in read_results(folder).items()}
     jobs = [
@@ -512,6 +510,17 @@ def reproduce(
         error = next(run["error"] for run in cell["runs"] if run["seed"] == job.seed)
         print(f"{job.name}: error {error:.2f} %", flush=True)
     return read_results(folder)
+
+
+def _made(name, value):
+    """A folder that is there and can be written into."""
+    folder = _check.path(name, value)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(f"{name}: expected a folder, {folder} cannot be made ({error.strerror or error})") from error
+    check_writable(name, folder / "cell.json")
+    return folder
 
 
 class _Clock:

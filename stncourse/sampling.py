@@ -72,15 +72,16 @@ def _to_pixels(coordinate, size, padding_mode, align_corners):
         pixel = _reflect(pixel, low, high)
     if padding_mode != "zeros":
         # Not clamp(): its gradient at the very edge is 0 or 1, as torch's version has it; grid_sample has 0 there.
-        pixel = torch.where((pixel > 0) & (pixel < size - 1), pixel, pixel.detach().clamp(0, size - 1))
+        nearest = pixel.detach().clamp(min=0).clamp(max=size - 1)
+        pixel = torch.where((pixel > 0) & (pixel < size - 1), pixel, nearest)
     return pixel
 
 
 def _reflect(pixel, low, high):
     """Mirror at ``low`` and ``high`` as often as it takes to land between them."""
     span = high - low
-    if span == 0:  # one pixel between two corners that are the same point
-        return pixel.clamp(low, high)
+    if _check.known(span) == 0:  # one pixel between two corners that are the same point
+        return pixel.clamp(min=low).clamp(max=high)
     distance = torch.where(pixel < low, low - pixel, pixel - low)
     bounces = (distance.detach() / span).floor()
     rest = torch.fmod(distance, span)
@@ -93,9 +94,9 @@ class Sampler(nn.Module):
     Args:
         mode: ``"bilinear"``, ``"nearest"`` (no gradient to the grid: it is 0 everywhere) or ``"bicubic"``.
         padding_mode: ``"zeros"``, ``"border"`` or ``"reflection"``.
-        padding_value: what lies outside the image when ``padding_mode="zeros"``: a number, or one per channel. Give the
-            value of *background after normalisation* (``stncourse.BACKGROUND`` for MNIST). The 0 of ``grid_sample`` is
-            a mid-grey there, and paints a bright frame.
+        padding_value: what lies outside the image when ``padding_mode="zeros"``: a number, or one per channel (a tuple,
+            a list, an array or a tensor of them). Give the value of *background after normalisation*
+            (``stncourse.BACKGROUND`` for MNIST). The 0 of ``grid_sample`` is a mid-grey there, a bright frame.
         align_corners: the value given to the grid generator.
         antialias: where the grid shrinks the image, average over what lies between its points; see below.
 
@@ -125,8 +126,8 @@ class Sampler(nn.Module):
         self.mode = _check.choice("mode", mode, MODES)
         self.padding_mode = _check.choice("padding_mode", padding_mode, PADDING_MODES)
         self.padding_value = padding_value
-        self.align_corners = align_corners
-        self.antialias = antialias
+        self.align_corners = bool(align_corners)  # NumPy's True is none for torch
+        self.antialias = bool(antialias)
 
     @property
     def padding_value(self):
@@ -135,12 +136,13 @@ class Sampler(nn.Module):
 
     @padding_value.setter
     def padding_value(self, value):
-        values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-        if not values or not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
+        single = _check.as_real(value)
+        values = (single,) if single is not None else tuple(map(_check.as_real, _check.as_row(value) or (None,)))
+        if any(number is None for number in values):
             raise TypeError(f"padding_value: expected a number or one number per channel, got {_check.describe(value)}")
         if not all(map(math.isfinite, values)):
             raise ValueError(f"padding_value: expected finite numbers, got {_check.describe(value)}")
-        self._padding_value = tuple(map(float, values)) if isinstance(value, (tuple, list)) else float(value)
+        self._padding_value = tuple(map(float, values)) if single is None else float(single)
 
     def forward(self, images, grid):
         """Read ``images`` at ``grid``."""
@@ -148,7 +150,8 @@ class Sampler(nn.Module):
         dtype = images.dtype
         images, grid = at_least_float32(images), at_least_float32(grid)
         with without_autocast(images):
-            return self._pad_and_sample(images, grid).to(dtype)
+            output = self._pad_and_sample(images, grid)
+        return output if output.dtype == dtype else output.to(dtype)
 
     def extra_repr(self):
         return (
@@ -189,9 +192,9 @@ class Sampler(nn.Module):
     def _value_like(self, images):
         if isinstance(self.padding_value, float):
             return self.padding_value
-        if len(self.padding_value) != images.shape[1]:
+        if len(self.padding_value) != (channels := _check.sizes_of(images)[1]):
             raise ValueError(
-                f"padding_value: expected one number per channel, {images.shape[1]} in all, got {self.padding_value}"
+                f"padding_value: expected one number per channel, {channels} in all, got {self.padding_value}"
             )
         return images.new_tensor(self.padding_value)[:, None, None]
 
@@ -201,17 +204,25 @@ def _edge_ruler(grid, size, align_corners):
     height, width = size
     grid = (grid.nan_to_num(nan=_FAR).clamp(-_FAR, _FAR) + 1) / 2
     if align_corners:
-        return grid * grid.new_tensor([width - 1, height - 1]) + 0.5
-    return grid * grid.new_tensor([width, height])
+        return grid * _pair_like(grid, width - 1, height - 1) + 0.5
+    return grid * _pair_like(grid, width, height)
+
+
+def _pair_like(points, x, y):
+    """Two numbers, which may be traced sizes, as a tensor to reckon with ``(…, 2)`` points."""
+    one = points.new_ones(())
+    return torch.stack([one * x, one * y])
 
 
 def _box_sizes(points):
     """How many input pixels, along x and y, belong to each of the ``(N, H, W, 2)`` points; at least 1."""
     squared = torch.zeros_like(points)
     for axis in (1, 2):
-        if (count := points.shape[axis]) > 1:
-            steps = points.diff(dim=axis).square()
-            squared = squared + torch.cat([steps, steps.narrow(axis, count - 2, 1)], axis)
+        if _check.known(points.shape[axis]) > 1:
+            rows = points.movedim(axis, 1)
+            # The last has no next one: it takes the step before. Not diff(), ONNX has no word for it.
+            steps = torch.cat([rows[:, 1:], rows[:, -1:]], 1) - torch.cat([rows[:, :-1], rows[:, -2:-1]], 1)
+            squared = squared + steps.square().movedim(1, axis)
     return (squared / _UNSHRUNK**2).clamp(min=1).sqrt()
 
 
@@ -221,10 +232,10 @@ def _box_means(images, points, boxes, padding_mode):
     # A sum over thousands of pixels, minus another one: float32 would leave noise. mps knows nothing wider.
     dtype, wide = images.dtype, torch.float32 if images.device.type == "mps" else torch.float64
     images, points, boxes = images.to(wide), points.to(wide), boxes.to(wide)
-    size = points.new_tensor([width, height])
+    size = _pair_like(points, width, height)
     if padding_mode == "reflection":
         x, y = points.unbind(-1)
-        points = torch.stack([_reflect(x, 0.0, float(width)), _reflect(y, 0.0, float(height))], -1)
+        points = torch.stack([_reflect(x, 0.0, width), _reflect(y, 0.0, height)], -1)
     low, high = points - boxes / 2, points + boxes / 2
     if padding_mode != "zeros":
         zero = torch.zeros_like(size)
@@ -234,7 +245,7 @@ def _box_means(images, points, boxes, padding_mode):
     corners = [low, torch.stack([high[..., 0], low[..., 1]], -1), torch.stack([low[..., 0], high[..., 1]], -1), high]
     # Beyond the edge there is nothing to add: the table stays at its last value.
     corners = [2 * corner.clamp(torch.zeros_like(size), size) / size - 1 for corner in corners]
-    a, b, c, d = F.grid_sample(sums, torch.cat(corners, 1), align_corners=True).chunk(4, dim=2)
+    a, b, c, d = F.grid_sample(sums, torch.cat(corners, 1), align_corners=True).unflatten(2, (4, -1)).unbind(2)
     return ((a - b - c + d) / (high - low).prod(-1)[:, None]).to(dtype)
 
 
@@ -242,8 +253,9 @@ def _check_images_and_grid(images, grid, wide=False):
     """``wide``: a float32 grid for images in half precision is fine."""
     _check.tensor("images", images, "N C H W")
     _check.tensor("grid", grid, "N H_out W_out 2")
-    if images.shape[0] != grid.shape[0]:
-        raise ValueError(f"grid: expected one grid per image, {images.shape[0]} in all, got {grid.shape[0]}")
+    count, grids = _check.sizes_of(images)[0], _check.sizes_of(grid)[0]
+    if count != grids:
+        raise ValueError(f"grid: expected one grid per image, {count} in all, got {grids}")
     dtype = torch.float32 if wide and images.dtype in HALF else images.dtype
     if grid.dtype not in (images.dtype, dtype) or images.device != grid.device:
         raise ValueError(

@@ -7,16 +7,16 @@ from torch import nn
 
 from stncourse import _check
 from stncourse._precision import at_least_float32, without_autocast
-from stncourse.grids import pixel_centers
+from stncourse.grids import is_plain, pixel_centers
 
 
 def lattice(rows, columns):
-    """A regular lattice over the image: ``(rows · columns, 2)``, (x, y) from -1 to 1, row by row.
+    """A regular lattice over the image: ``(rows · columns, 2)``, (x, y) from -1 to 1, row by row; on the CPU.
 
     >>> lattice(2, 2).tolist()
     [[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]]
     """
-    x, y = torch.linspace(-1, 1, columns, dtype=torch.float64), torch.linspace(-1, 1, rows, dtype=torch.float64)
+    x, y = (torch.linspace(-1, 1, count, dtype=torch.float64, device="cpu") for count in (columns, rows))
     return torch.stack([x.repeat(rows), y.repeat_interleave(columns)], -1).float()
 
 
@@ -41,16 +41,18 @@ def spline_weights(points, control):
     """
     _check.tensor("points", points, "P 2")
     _check.tensor("control", control, "K 2")
-    return _rows(points.double(), control.double()) @ _solution(control.double())
+    points, control = points.double(), control.double()
+    with_one = torch.cat([torch.ones_like(control[:, :1]), control], 1)
+    if _check.some(torch.linalg.matrix_rank(with_one) < 3) or _check.some(torch.pdist(control) == 0):
+        raise ValueError("control: expected three points or more, not on one line, no two at one place")
+    return _rows(points, control) @ _solution(control)
 
 
 def _solution(control):
     """The half of :func:`spline_weights` that does not depend on the points: ``(K + 3, K)``."""
-    affine = torch.cat([torch.ones_like(control[:, :1]), control], 1)
-    if torch.linalg.matrix_rank(affine) < 3 or torch.pdist(control).min() == 0:
-        raise ValueError("control: expected three points or more, not on one line, no two at one place")
     # Bookstein's system L; its inverse, applied to the points' own rows, gives all weights at once.
-    top = torch.cat([_bending(control, control), affine], 1)
+    top = _rows(control, control)
+    affine = top[:, len(control) :]
     system = torch.cat([top, torch.cat([affine.T, affine.new_zeros(3, 3)], 1)])
     return torch.linalg.inv(system)[:, : len(control)]
 
@@ -62,7 +64,7 @@ def _rows(points, control):
 def _bending(a, b):
     """r² log r² for all distances r between two sets of points, and its limit 0 at r = 0."""
     squared = (a[:, None] - b).square().sum(-1)
-    return torch.special.xlogy(squared, squared)
+    return squared * squared.masked_fill(squared == 0, 1).log()  # not xlogy: ONNX has no word for it
 
 
 class ThinPlateSplineGrid(nn.Module):
@@ -95,14 +97,15 @@ class ThinPlateSplineGrid(nn.Module):
 
     def __init__(self, control=4, align_corners=False, bound=None):
         super().__init__()
-        self.control = _check.image_size("control", control, minimum=2)
+        self.control = _check.counts("control", control, minimum=2)
         self.align_corners = align_corners
-        if bound is not None and not (isinstance(bound, (int, float)) and 1 <= bound < float("inf")):
-            raise ValueError(f"bound: expected a number of at least 1 or None, got {_check.describe(bound)}")
+        if bound is not None:
+            bound = _check.number("bound", bound, "a number of at least 1 or None", lambda b: 1 <= b < float("inf"))
         self.bound = bound
         self.num_parameters = 2 * self.control[0] * self.control[1]
-        self.register_buffer("lattice", lattice(*self.control), persistent=False)
-        self.solution = _solution(lattice(*self.control).double())  # no buffer: .half() must not touch it
+        # No buffers: .half() must not round them, and .to_empty(), after a model was laid out on "meta", not lose them.
+        self.lattice = lattice(*self.control)
+        self.solution = _solution(self.lattice.double())
 
     def identity(self):
         """The parameters, shape ``(num_parameters,)``, that leave an image as it is: every point looks at itself."""
@@ -116,7 +119,7 @@ class ThinPlateSplineGrid(nn.Module):
         """Where the control points look: ``(N, num_parameters)`` -> ``(N, rows · columns, 2)``, within the bound."""
         _check.tensor("parameters", parameters, f"N {self.num_parameters}")
         parameters = at_least_float32(parameters)
-        still = self.lattice.to(parameters)
+        still = self._lattice_for(parameters)
         moves = parameters.reshape(-1, *still.shape) - still
         if self.bound is not None:
             # The way that is left to the bound, on the side of the move. Small moves pass: tanh has slope 1 at 0.
@@ -126,31 +129,53 @@ class ThinPlateSplineGrid(nn.Module):
         return still + moves
 
     def forward(self, parameters, size):
-        """``(N, num_parameters)`` and an output size ``(H_out, W_out)`` -> grid ``(N, H_out, W_out, 2)``."""
+        """``(N, num_parameters)`` and an output size, as for :func:`affine_grid` -> grid ``(N, H_out, W_out, 2)``."""
         size = _check.image_size("size", size)
         points = self.control_points(parameters)
         like = (size, self.align_corners, points.dtype, points.device)
-        if torch.compiler.is_compiling():  # what a compiler passes through is not to be remembered
-            base, weights = _base_and_weights(self.control, self.solution, *like)
-        else:
+        if is_plain(points):
             base, weights = _remembered(self.control, *like)
+        else:
+            base, weights = _base_and_weights(*self._solved(), *like)
         # From the identity on, so that it is exact.
         with without_autocast(points):
-            grid = base + weights @ (points - self.lattice.to(points))
+            grid = base + weights @ (points - self._lattice_for(points))
         return grid.reshape(-1, *size, 2)
+
+    def _lattice_for(self, like):
+        if is_plain(like):
+            return _remembered_lattice(self.control, like.dtype, like.device)
+        return self._solved()[0].to(dtype=like.dtype, device=like.device)
+
+    def _solved(self):
+        """The lattice and what :func:`_solution` says of it: constants of a graph; else made for the tensors of now."""
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return self.lattice, self.solution
+        control = lattice(*self.control)
+        return control, _solution(control.double())
+
+
+@functools.lru_cache(maxsize=32)
+def _remembered_lattice(control, dtype, device):
+    with torch.inference_mode(False):  # or a training after it could not use it
+        return lattice(*control).to(dtype=dtype, device=device)
 
 
 @functools.lru_cache(maxsize=32)
 def _remembered(control, *like):
-    with torch.inference_mode(False):  # or a training after it could not use them
-        return _base_and_weights(control, _solution(lattice(*control).double()), *like)
+    still = _remembered_lattice(control, torch.float64, torch.device("cpu"))
+    with torch.inference_mode(False):
+        return _base_and_weights(still, _solution(still), *like)
 
 
 def _base_and_weights(control, solution, size, align_corners, dtype, device):
     """Pixel centres ``(H·W, 2)`` and their spline weights ``(H·W, K)``: all that does not depend on the parameters."""
-    x, y = (pixel_centers(count, align_corners, dtype=torch.float64) for count in (size[1], size[0]))
-    base = torch.stack([x.repeat(size[0]), y.repeat_interleave(size[1])], -1)
-    weights = _rows(base, lattice(*control).double()) @ solution
-    exact = [pixel_centers(count, align_corners, dtype=dtype, device=device) for count in (size[1], size[0])]
-    base = torch.stack([exact[0].repeat(size[0]), exact[1].repeat_interleave(size[1])], -1)
-    return base, weights.to(dtype=dtype, device=device)
+    base = _pixels(size, align_corners, torch.float64, control.device)
+    weights = _rows(base, control.double()) @ solution
+    return _pixels(size, align_corners, dtype, device), weights.to(dtype=dtype, device=device)
+
+
+def _pixels(size, align_corners, dtype, device):
+    """All pixel centres of an output, row by row: ``(H·W, 2)``."""
+    y, x = (pixel_centers(count, align_corners, dtype=dtype, device=device) for count in size)
+    return torch.stack([x.expand(*size), y[:, None].expand(*size)], -1).reshape(-1, 2)

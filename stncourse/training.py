@@ -19,14 +19,31 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stncourse import _check, distributed
+from stncourse import _check, _contract, distributed
+from stncourse._files import check_writable, replacing
+from stncourse._modes import in_eval
+from stncourse._precision import at_least_float32
+from stncourse._state import remember_buffers, unwrapped
 from stncourse.augmentation import MAXIMUM_STRENGTH, augment
-from stncourse.checkpoints import CheckpointError, check_writable, pack, read_tensors, save_tensors, unpack
+from stncourse.checkpoints import CheckpointError, as_bytes, pack, read_tensors, save_tensors, unpack
 from stncourse.data import Batches, Digits
 from stncourse.device import keep_freed_memory, resolve_device
+from stncourse.transformer import transformers_in
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("constant", "onecycle")
+
+
+#: A recipe's numbers: what is expected, and which fit.
+_NUMBERS = {
+    **dict.fromkeys(
+        ("learning_rate", "localization_factor", "weight_decay"), ("a number >= 0", lambda v: 0 <= v < math.inf)
+    ),
+    **dict.fromkeys(("warm_up", "label_smoothing"), ("a fraction, from 0 to below 1", lambda v: 0 <= v < 1)),
+    "localization_until": ("a fraction, from 0 to 1", lambda v: 0 <= v <= 1),
+    "dropout": ("a probability or None", lambda v: 0 <= v <= 1),
+    "augment": (f"a strength from 0 to {MAXIMUM_STRENGTH}", lambda v: 0 <= v <= MAXIMUM_STRENGTH),
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +55,9 @@ class Recipe:
         epochs, batch_size: as usual.
         optimizer: ``"sgd"`` or ``"adamw"`` (betas 0.9, 0.99).
         learning_rate: the peak for ``schedule="onecycle"``.
-        localization_factor: the localization network learns at this fraction of ``learning_rate``.
+        localization_factor: the localization network of every :class:`stncourse.SpatialTransformer` in the model,
+            wherever it lies, learns at this fraction of ``learning_rate``. A model without any is trained as if this
+            and the next were 1, and the history's ``info["notes"]`` says so.
         localization_until: it learns in this first part of the training, 0 to 1; then it is frozen, and a step costs
             less, as no gradient goes back to θ.
         weight_decay: as usual.
@@ -71,28 +90,16 @@ class Recipe:
     label_smoothing: float = 0.0
 
     def __post_init__(self):
-        _check.positive_int("epochs", self.epochs)
-        _check.positive_int("batch_size", self.batch_size)
+        for name in ("epochs", "batch_size"):
+            self._set(name, _check.positive_int(name, getattr(self, name)))
         _check.choice("optimizer", self.optimizer, OPTIMIZERS)
         _check.choice("schedule", self.schedule, SCHEDULES)
-        for name in ("learning_rate", "localization_factor", "weight_decay"):
-            value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-                raise ValueError(f"{name}: expected a number >= 0, got {_check.describe(value)}")
-        if self.dropout is not None and not (isinstance(self.dropout, (int, float)) and 0 <= self.dropout <= 1):
-            raise ValueError(f"dropout: expected a probability or None, got {_check.describe(self.dropout)}")
-        for name in ("warm_up", "label_smoothing"):
-            value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not 0 <= value < 1:
-                raise ValueError(f"{name}: expected a fraction, from 0 to below 1, got {_check.describe(value)}")
-        if not isinstance(self.localization_until, (int, float)) or not 0 <= self.localization_until <= 1:
-            raise ValueError(
-                f"localization_until: expected a fraction, from 0 to 1, got {_check.describe(self.localization_until)}"
-            )
-        if not isinstance(self.augment, (int, float)) or not 0 <= self.augment <= MAXIMUM_STRENGTH:
-            raise ValueError(
-                f"augment: expected a strength from 0 to {MAXIMUM_STRENGTH}, got {_check.describe(self.augment)}"
-            )
+        for name, (expected, fits) in _NUMBERS.items():
+            if name != "dropout" or self.dropout is not None:
+                self._set(name, _check.number(name, getattr(self, name), expected, fits))
+
+    def _set(self, name, value):
+        object.__setattr__(self, name, value)  # it is frozen for everybody else
 
     def but(self, **changes):
         """The same recipe with some values changed."""
@@ -137,7 +144,8 @@ class History:
             and ``seconds`` of training alone.
         theta: snapshots of θ for the probe images: dicts ``{"step", "theta"}``, theta as nested lists ``(P, 2, 3)``;
             None for a transform that has no matrix.
-        info: seed, hardware, versions, date and number of training digits.
+        info: seed, hardware, versions, date and number of training digits; ``notes``, a list of sentences, where the
+            recipe asked for something that this model does not have.
     """
 
     recipe: dict
@@ -146,13 +154,46 @@ class History:
     info: dict = field(default_factory=dict)
 
     def save(self, path):
-        """Write as JSON."""
-        Path(path).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        """Write as JSON, at once or not at all.
+
+        Raises:
+            TypeError: something in it is nothing that JSON can hold. OSError: it cannot be written; what was there
+                before is still there.
+        """
+        text = json.dumps(asdict(self), indent=1) + "\n"
+        with replacing(_check.path("path", path), text=True) as file:
+            file.write(text)
 
     @classmethod
     def load(cls, path):
-        """Read what :meth:`save` wrote."""
-        return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: no such file. ValueError: it is of another kind, or not whole.
+        """
+        path = _check.path("path", path)
+        try:
+            return cls.of(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"path: expected a history's JSON, there is none at {path}") from error
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(
+                f"path: expected a history's JSON, {path} is none, or not a whole one ({error})"
+            ) from error
+
+    @classmethod
+    def of(cls, value):
+        """The history that a dict is, as :meth:`save` writes it. TypeError, when it is none."""
+        if not isinstance(value, dict):
+            raise TypeError(f"expected a dict, got {_check.describe(value)}")
+        history = cls(**value)
+        for name, kind in {"recipe": dict, "epochs": list, "theta": list, "info": dict}.items():
+            if not isinstance(getattr(history, name), kind):
+                raise TypeError(f"{name}: expected a {kind.__name__}, got {_check.describe(getattr(history, name))}")
+        for row in history.epochs + history.theta:
+            if not isinstance(row, dict):
+                raise TypeError(f"expected dicts in epochs and theta, got {_check.describe(row)}")
+        return history
 
     def column(self, name):
         """One quantity over all epochs, as a list."""
@@ -173,10 +214,10 @@ def load_recorded():
 
 
 def evaluate(model, digits, device="auto", batch_size=1000):
-    """Loss and accuracy of ``model`` on ``digits``, in eval mode (the mode is put back afterwards).
+    """Loss and accuracy of ``model`` on ``digits``, in eval mode; each of its modules is put back into its own mode.
 
     Args:
-        model: normalised images -> log-probabilities ``(N, classes)``.
+        model: normalised images -> log-probabilities ``(N, classes)``. It gets the images in the dtype of its weights.
         digits: :class:`stncourse.Digits`.
         device: the model is moved there, as by ``model.to``.
         batch_size: how many at a time.
@@ -185,28 +226,27 @@ def evaluate(model, digits, device="auto", batch_size=1000):
         :class:`Metrics` ``(loss, accuracy)``.
 
     Raises:
-        TypeError, ValueError: an argument is not of the kind above, or there are no digits.
+        TypeError, ValueError: an argument is not of the kind above, there are no digits, a label is negative or beyond
+            the model's classes, or what the model returns are no log-probabilities.
 
     >>> metrics = evaluate(DigitCNN(), load_digits("test", source="offline"), device="cpu")
     >>> 0 <= metrics.accuracy <= 1
     True
     """
-    _check_model(model)
+    _contract.check_model(model)
     device = resolve_device(device)
     batches = Batches(digits, batch_size, device=device)
     if not len(digits):
         raise ValueError("digits: expected at least one digit to evaluate on, got none")
-    was_training = model.training
-    model.to(device).eval()
+    _contract.check_labels("digits", digits)
+    model.to(device)
+    dtype, largest = _contract.dtype_for(model), {"digits": int(digits.labels.max())}
     loss = correct = 0.0
-    try:
-        with torch.no_grad():
-            for images, labels in batches:
-                log_probabilities = model(images)
-                loss += F.nll_loss(log_probabilities, labels, reduction="sum").item()
-                correct += (log_probabilities.argmax(1) == labels).sum().item()
-    finally:
-        model.train(was_training)
+    with in_eval(model), torch.no_grad():
+        for images, labels in batches:
+            log_probabilities = _contract.answer(model, images, dtype, largest)
+            loss += F.nll_loss(log_probabilities, labels, reduction="sum").item()
+            correct += (log_probabilities.argmax(1) == labels).sum().item()
     return Metrics(loss / len(digits), correct / len(digits))
 
 
@@ -227,6 +267,10 @@ def fit(
 ):
     """Train ``model`` on ``train`` by ``recipe``, with a progress bar and a line per epoch.
 
+    What was frozen stays frozen: parameters with ``requires_grad=False``, and, in a model that is in train mode, the
+    modules that are in eval mode (a BatchNorm whose statistics are to stay). A model in eval mode, as ``fit`` leaves
+    it, is put into train mode as a whole.
+
     On the CPU the process keeps freed memory from then on, up to 1 GB (:func:`stncourse.device.keep_freed_memory`).
 
     Interrupted (Ctrl-C, the notebook's ■), it finishes the step it is in: the model is left with the weights of that
@@ -234,7 +278,8 @@ def fit(
     at once.
 
     Args:
-        model: normalised images -> log-probabilities. Trained in place, and left in eval mode.
+        model: normalised images -> log-probabilities ``(N, classes)``. It gets the images in the dtype of its weights.
+            Trained in place, and left in eval mode.
         train: :class:`stncourse.Digits` to learn from.
         test: Digits to measure on after every epoch, or None.
         recipe: a :class:`Recipe`.
@@ -242,7 +287,8 @@ def fit(
         seed: for the order of the batches, ``transform`` and dropout. The model's weights are drawn when *you* make it:
             ``torch.manual_seed`` before that.
         transform: as for :class:`stncourse.Batches`, on images in [0, 1]; after the recipe's augmentation.
-        probe: raw uint8 images ``(P, C, H, W)`` whose θ is recorded; the model needs an ``stn``.
+        probe: raw uint8 images ``(P, C, H, W)`` whose θ is recorded: what the model's first
+            :class:`stncourse.SpatialTransformer` says of them.
         probe_every: steps between two records of θ.
         checkpoint: file to save the whole run to (safetensors, some times the model's size), after every epoch and when
             interrupted; each time replaced at once. A run that is there already is not overwritten.
@@ -256,7 +302,9 @@ def fit(
 
     Raises:
         TypeError, ValueError: an argument is not of the kind above, ``checkpoint`` holds another run, or holds one and
-            ``resume`` is False. CheckpointError (a ValueError): it is not a checkpoint, or a broken one.
+            ``resume`` is False; a label is negative or beyond the model's classes; nothing can learn; what the model
+            returns are no log-probabilities, or it cannot take a batch of one that ``batch_size`` leaves. All that is
+            said before the first step. CheckpointError (a ValueError): it is not a checkpoint, or a broken one.
         OSError: ``checkpoint`` cannot be written; said before the training starts.
         FloatingPointError: the loss became NaN or infinite; the message says when, and what to try; ``.history`` is
             the record so far. The checkpoint keeps the last good epoch.
@@ -266,27 +314,35 @@ def fit(
     >>> history.column("epoch")
     [1]
     """
-    _check_model(model)
+    _contract.check_model(model)
     for name, value in ({"train": train} | ({"test": test} if test is not None else {})).items():
         if not isinstance(value, Digits) or not len(value):
             raise TypeError(f"{name}: expected Digits, at least one, got {_check.describe(value)}")
+        _contract.check_labels(name, value)
     if test is not None and test.scale != train.scale:
         raise ValueError(
             f"test: expected images normalised like those of train, got {test!r}; load it with like= the training set"
         )
     if not isinstance(recipe, Recipe):
         raise TypeError(f"recipe: expected a Recipe, got {_check.describe(recipe)}")
-    _check.positive_int("probe_every", probe_every)
+    seed = _check.seed("seed", seed)
+    probe_every = _check.positive_int("probe_every", probe_every)
     if probe is not None:
         _check.tensor("probe", probe, "P C H W", floating=False)
-        if not hasattr(model, "stn"):
-            raise ValueError("probe: expected a model with an `stn`, whose θ can be recorded, got a model without")
+        if not transformers_in(model):
+            raise ValueError(
+                "probe: expected a model with a SpatialTransformer, whose θ can be recorded, got one without"
+            )
     exists = distributed.current().first(lambda: _check_checkpoint(checkpoint, resume))
     run = _Run(model, train, test, recipe, resolve_device(device), seed, transform, probe, probe_every)
+    if checkpoint is not None:
+        checkpoint = _check.path("checkpoint", checkpoint)
+        run.as_bytes()  # what a file cannot hold is said now, and not after an epoch
     if exists:
         run.restore(checkpoint)
-        if verbose and run.group.rank == 0:
-            print(f"going on after {run.position()}")
+    if verbose and run.group.rank == 0:
+        for line in ([f"going on after {run.position()}"] if exists else []) + run.notes:
+            print(line)
     return run.to_the_end(checkpoint, verbose)
 
 
@@ -296,8 +352,7 @@ def _check_checkpoint(checkpoint, resume):
         if resume:
             raise ValueError("resume: expected a checkpoint to go on from, got checkpoint=None")
         return False
-    check_writable("checkpoint", checkpoint)
-    exists = Path(checkpoint).exists()
+    exists = check_writable("checkpoint", checkpoint).exists()
     if exists and not resume:
         raise ValueError(
             f"checkpoint: expected a new file, {checkpoint} is there already: resume=True goes on with the run in it; "
@@ -312,22 +367,31 @@ class _Run:
     def __init__(self, model, train, test, recipe, device, seed, transform, probe, probe_every):
         self.model, self.train, self.test, self.recipe, self.device = model, train, test, recipe, device
         self.group = distributed.current()  # the other processes of this training, if there are any
+        changes = _augmented(transform, recipe.augment)
+        self.batches = Batches(train, recipe.batch_size, shuffle=True, seed=seed, device=device, transform=changes)
+        self.localization = [p for p in _localization(model) if p.requires_grad]
+        _contract.check_can_learn(model, self.localization, recipe.localization_until if self._freezes() else None)
         model.to(device)
         if device.type == "cpu":
             keep_freed_memory()
         if recipe.dropout is not None:
             for module in model.modules():
-                if isinstance(module, (nn.Dropout, nn.Dropout2d)):
+                if isinstance(module, nn.modules.dropout._DropoutNd):  # all of torch's
                     module.p = recipe.dropout
-        changes = _augmented(transform, recipe.augment)
-        self.batches = Batches(train, recipe.batch_size, shuffle=True, seed=seed, device=device, transform=changes)
+        root = unwrapped(model)
+        self.frozen = [module for module in root.modules() if not module.training] if root.training else []
         self.optimizer = make_optimizer(model, recipe)
-        self.localization = [p for p in _localization(model) if p.requires_grad]
+        self.dtype = _contract.dtype_for(model)
+        self.largest = {"train": int(train.labels.max())} | ({"test": int(test.labels.max())} if test else {})
+        self.checked = False  # whether the model's answer to a first batch was looked at
+        self.notes = _notes(model, recipe)
         self.history = History(asdict(recipe), info=_info(seed, device, train))
+        if self.notes:
+            self.history.info["notes"] = self.notes
         self.seed, self.transform, self.probe, self.probe_every = seed, transform, probe, probe_every
         #: Where it is: epochs done, and of the one under way: batches done, sum of the losses, seconds.
         self.now = {"epoch": 0, "batch": 0, "loss": 0.0, "seconds": 0.0, "cpu_seconds": 0.0}
-        torch.manual_seed(seed + self.group.rank)  # dropout
+        torch.manual_seed((seed + self.group.rank) % 2**64)  # dropout
         if self.group.size > 1:
             self.group.start_alike(model, self.description)
 
@@ -340,7 +404,7 @@ class _Run:
 
     def to_the_end(self, checkpoint, verbose):
         self.scheduler = _scheduler(self.optimizer, self.recipe, len(self.batches), self.step)
-        record = _theta_recorder(self.model, self.probe, self.train, self.device, self.history)
+        record = _theta_recorder(self.model, self.probe, self.train, self.device, self.dtype, self.history)
         if self.step == 0:
             record(0)
         try:
@@ -368,7 +432,7 @@ class _Run:
         """One epoch, or what is left of it, or until interrupted: then True."""
         now, steps = self.now, self.recipe.epochs * len(self.batches)
         before, clock, cpu_clock = dict(now), time.perf_counter(), time.process_time()
-        self.model.train()
+        self._set_modes()
         name = f"epoch {now['epoch'] + 1}/{self.recipe.epochs}"
         for images, labels in _progress(self.batches, name, now["batch"], verbose and self.group.rank == 0):
             self._freeze_localization(self.step >= self.recipe.localization_until * steps)
@@ -382,6 +446,16 @@ class _Run:
                 return True
         return False
 
+    def _set_modes(self):
+        self.model.train()
+        for module in self.frozen:
+            module.training = False
+
+    def _freezes(self):
+        """Whether there is a step in which the localization network learns no more."""
+        steps = self.recipe.epochs * len(self.batches)
+        return bool(self.localization) and steps - 1 >= self.recipe.localization_until * steps
+
     def _freeze_localization(self, frozen):
         # Without a gradient to go to them, autograd leaves out all that lies on the way: sampler, grid, and the
         # gradient of the classifier's first convolution with respect to its image.
@@ -390,7 +464,7 @@ class _Run:
 
     def _step(self, images, labels):
         self.optimizer.zero_grad()
-        loss = self.group.loss(self.model, images, labels, self.recipe.label_smoothing)
+        loss = self._loss(images, labels) if self.checked else self._first_loss(images, labels)
         (value,) = self.group.sum(loss.detach())
         if not math.isfinite(value):
             raise FloatingPointError(self._exploded(value))
@@ -398,6 +472,61 @@ class _Run:
         self.optimizer.step()
         self.scheduler.step()
         self.now["loss"] += value * len(labels)
+
+    def _loss(self, images, labels):
+        return self.group.loss(self._answer, images, labels, self.recipe.label_smoothing)
+
+    def _answer(self, images):
+        if not self.checked:
+            return _contract.answer(self.model, images, self.dtype, self.largest)
+        return at_least_float32(self.model(images.to(self.dtype)))
+
+    def _first_loss(self, images, labels):
+        """The same; a model that breaks the contract is left as it was, by all processes together."""
+        put_back, loss, problem = remember_buffers(self.model), None, None
+        try:
+            self._try_other_batches(images)
+            loss = self._loss(images, labels)
+            mine = self.group.share(len(images))
+            if mine.start < mine.stop:
+                _contract.check_depends(loss)
+        except Exception as error:
+            put_back()
+            problem = error
+        if self.group.any(problem is not None):
+            raise problem or ValueError("model: another process of this training refuses it, and says why")
+        self.checked = True
+        return loss
+
+    def _try_other_batches(self, images):
+        """What may come only at the end of an epoch: a batch, or a process's share of it, of one; other test images."""
+        if self._leaves_one(self.recipe.batch_size):
+            with _contract.rehearsal(self.model, self.device):
+                self._try_one(images[:1])
+        if self.test is not None and self.test.images.shape[1:] != images.shape[1:]:
+            with in_eval(self.model), torch.no_grad():
+                few = self.test.normalize(self.test.images[:2]).to(self.device)
+                _contract.answer(self.model, few, self.dtype, self.largest)
+
+    def _try_one(self, image):
+        try:
+            self._answer(image)
+        except Exception as error:
+            self._answer(image.repeat(2, 1, 1, 1))  # or is it something else that is wrong?
+            size, count = self.recipe.batch_size, len(self.train)
+            other = next((n for n in range(size + 1, count + 1) if not self._leaves_one(n)), None)
+            shared = f" in {self.group.size} processes" if self.group.size > 1 else ""
+            raise ValueError(
+                f"batch_size: expected one that leaves no image alone, which this model cannot learn from ({error}), "
+                f"got {size} for {count} images{shared}" + (f"; {other} would do" if other else "")
+            ) from error
+
+    def _leaves_one(self, batch_size):
+        """Whether some process gets a single image of some batch."""
+        count = len(self.train)
+        sizes = {min(batch_size, count), count % batch_size}
+        shares = [self.group.share(size, rank) for size in sizes for rank in range(self.group.size)]
+        return any(share.stop - share.start == 1 for share in shares)
 
     def _exploded(self, loss):
         rate = self.optimizer.param_groups[0]["lr"]
@@ -451,7 +580,7 @@ class _Run:
         return {
             "recipe": asdict(self.recipe),
             "seed": self.seed,
-            "model": type(self.model).__qualname__,
+            "model": type(unwrapped(self.model)).__qualname__,
             "train": _fingerprint(self.train.images, self.train.labels),
             "test": self.test and _fingerprint(self.test.images, self.test.labels),
             "transform": self.transform and getattr(self.transform, "__qualname__", type(self.transform).__qualname__),
@@ -467,11 +596,17 @@ class _Run:
             states["cuda"] = torch.cuda.get_rng_state(self.device)
         return states
 
-    def _save(self, path, last_chance):
-        tensors = pack(self.model, self.optimizer, self._generators())
+    def _packed(self):
         info = {"run": self.description, "now": self.now, "history": asdict(self.history)}
+        return pack(self.model, self.optimizer, self._generators()), info
+
+    def as_bytes(self):
+        """The checkpoint as it would be written now."""
+        return as_bytes(*self._packed())
+
+    def _save(self, path, last_chance):
         try:
-            save_tensors(path, tensors, info)
+            save_tensors(path, *self._packed())
         except OSError as error:
             if last_chance:
                 raise
@@ -492,7 +627,7 @@ class _Run:
         states = unpack(path, tensors, self.model, self.optimizer, generators)
         torch.set_rng_state(states["torch"])
         if self.group.rank > 0:  # dropout masks of its own, and others than before
-            torch.manual_seed(self.seed + 1000 * now["epoch"] + self.group.rank)
+            torch.manual_seed((self.seed + 1000 * now["epoch"] + self.group.rank) % 2**64)
         elif "cuda" in states:
             torch.cuda.set_rng_state(states["cuda"], self.device)
         self.now, self.history = now, history
@@ -502,7 +637,7 @@ class _Run:
 def _checked_run(path, info, recipe, batches):
     """The position and the history out of a checkpoint's description, if they are such."""
     try:
-        now, history = info["now"], History(**info["history"])
+        now, history = info["now"], History.of(info["history"])
         whole = [now[name] for name in ("epoch", "batch")]
         real = [now[name] for name in ("loss", "seconds", "cpu_seconds")]
         sound = (
@@ -512,7 +647,6 @@ def _checked_run(path, info, recipe, batches):
             and whole[0] <= recipe.epochs
             and whole[1] <= batches
             and len(history.epochs) == whole[0]
-            and all(isinstance(row, dict) for row in history.epochs + history.theta)
         )
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"path: expected a checkpoint of fit, {path} is not one") from error
@@ -561,11 +695,6 @@ class _Interruption:
         self.asked = True
 
 
-def _check_model(model):
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model: expected a torch.nn.Module, got {_check.describe(model)}")
-
-
 def _augmented(transform, strength):
     """``transform``, or None, after an augmentation."""
     if not strength:
@@ -579,11 +708,21 @@ def _augmented(transform, strength):
 
 
 def _localization(model):
-    return [p for name, p in model.named_parameters() if name.startswith("stn.localization.")]
+    """The parameters of all localization networks, each once, in the order that they have in the model."""
+    chosen = {id(p) for stn in transformers_in(model) for p in stn.localization.parameters()}
+    return [p for p in model.parameters() if id(p) in chosen]
+
+
+def _notes(model, recipe):
+    """What the recipe asks for and this model does not have, as sentences."""
+    asked = [name for name in ("localization_factor", "localization_until") if getattr(recipe, name) != 1]
+    if not asked or _localization(model):
+        return []
+    return [f"without effect, as the model has no SpatialTransformer: the recipe's {' and '.join(asked)}"]
 
 
 def make_optimizer(model, recipe):
-    """The recipe's optimizer, with a learning rate of its own for what is named ``stn.localization.…``."""
+    """The recipe's optimizer, with a learning rate of its own for the localization networks."""
     localization = _localization(model)
     chosen = {id(p) for p in localization}
     groups = [{"params": [p for p in model.parameters() if id(p) not in chosen], "lr": recipe.learning_rate}]
@@ -617,17 +756,14 @@ def _cosine(start, end, fraction):
     return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2
 
 
-def _theta_recorder(model, probe, train, device, history):
+def _theta_recorder(model, probe, train, device, dtype, history):
     if probe is None:
         return lambda step: None
-    images = train.normalize(probe).to(device)
+    images, stn = train.normalize(probe).to(device, dtype), transformers_in(model)[0]
 
     def record(step):
-        was_training = model.training
-        model.eval()
-        with torch.no_grad():
-            theta = model.stn.transform(images).theta
-        model.train(was_training)
+        with in_eval(model), torch.no_grad():
+            theta = stn.transform(images).theta
         if theta is not None:  # a spline has no matrix
             theta = [[[round(v, 5) for v in row] for row in matrix] for matrix in theta.tolist()]
         history.theta.append({"step": step, "theta": theta})

@@ -37,7 +37,7 @@ class SpatialTransformer(nn.Module):
         localization: module, images ``(N, C, H, W)`` -> parameters ``(N, grid_generator.num_parameters)``.
         grid_generator: e.g. :class:`stncourse.AffineGrid`.
         sampler: :class:`stncourse.Sampler`; its ``align_corners`` has to be the grid generator's.
-        output_size: ``(H_out, W_out)``, or one int; default: the input's own size.
+        output_size: ``(H_out, W_out)``, one int, or ``(N, C, H_out, W_out)``; default: the input's own size.
         iterations: look this many times: the localization network sees what the transforms so far made of the image,
             and says what to change (Lin & Lucey 2017). The θ are multiplied, and the output is sampled once, from the
             input itself. For transforms that are matrices.
@@ -64,7 +64,8 @@ class SpatialTransformer(nn.Module):
                 f"sampler: expected the grid generator's align_corners={grid_generator.align_corners}, "
                 f"got {sampler.align_corners}; a mismatch moves every pixel"
             )
-        if _check.positive_int("iterations", iterations) > 1 and not hasattr(grid_generator, "compose"):
+        iterations = _check.positive_int("iterations", iterations)
+        if iterations > 1 and not hasattr(grid_generator, "compose"):
             raise ValueError(
                 f"iterations: expected 1 with {type(grid_generator).__name__}, got {iterations}: "
                 "only transforms that are matrices can be multiplied into one"
@@ -91,7 +92,7 @@ class SpatialTransformer(nn.Module):
         """A ready SpatialTransformer for images of this size, starting at the identity.
 
         Args:
-            size: ``(H, W)``, or one int for a square.
+            size: ``(H, W)``, one int for a square, or the images' shape ``(N, C, H, W)``, of which only H and W count.
             channels: channels of the images.
             family: which transforms: ``"attention"`` (zoom and place), ``"similarity"`` (and turn), ``"affine"``,
                 ``"projective"``, or ``"tps"``, a thin-plate spline with 4×4 control points.

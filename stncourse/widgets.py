@@ -6,6 +6,7 @@ The picture is drawn by the browser, or by the kernel with ``grid_sample``: see 
 import copy
 import html
 import random
+from dataclasses import replace
 
 import anywidget
 import ipywidgets as widgets
@@ -13,7 +14,8 @@ import torch
 import traitlets
 
 from stncourse import _check, playground
-from stncourse.data import Digits, load_digits, normalize
+from stncourse._shown import black, label_name
+from stncourse.data import Digits, load_digits
 from stncourse.device import resolve_device
 from stncourse.distortions import distort
 from stncourse.models import STNClassifier, load_pretrained
@@ -41,12 +43,14 @@ def theta_playground(digits=None, model=None, controls=CONTROLS, theta=IDENTITY,
     """Move θ by hand and watch digits warp, live.
 
     Args:
-        digits: :class:`stncourse.Digits` to pick from. Default: the shipped test digits; with a model of another image
-            size than theirs, the same distorted by ``"RTS"``.
-        model: None; a trained :class:`stncourse.STNClassifier`; or ``"pretrained"`` for the shipped one. With a model,
-            its answers are shown live, and a button lets its STN choose θ.
+        digits: :class:`stncourse.Digits`, or an :class:`stncourse.ImageSet` of grey images, to pick from; its numbers
+            normalise the images. Default: the shipped test digits; with a model of another image size than theirs, the
+            same distorted by ``"RTS"``.
+        model: None; a trained :class:`stncourse.STNClassifier` with an affine θ; or ``"pretrained"`` for the shipped
+            one. With a model, its answers are shown live, a button lets its STN choose θ, and all is sampled as it
+            does: what it pads with is the background.
         controls: which of ``CONTROLS`` to show.
-        theta: the six numbers to start from, row by row.
+        theta: the six numbers to start from, row by row; or a ``(2, 3)`` or ``(1, 2, 3)`` tensor.
         index: which digit to start with.
         count: how many digits to show at once, 1 to 4.
         device: what warps the picture. ``"browser"``: the page itself, which follows the hand best, also while a cell
@@ -89,27 +93,19 @@ class ThetaPlayground(widgets.VBox):
             raise TypeError(f"controls: expected a tuple of names, got {_check.describe(controls)}")
         for name in controls:
             _check.choice("controls", name, CONTROLS)
-        if model is not None and model != "pretrained" and not isinstance(model, STNClassifier):
-            raise TypeError(f"model: expected an STNClassifier, 'pretrained' or None, got {_check.describe(model)}")
-        self.model = load_pretrained() if model == "pretrained" else model
-        if self.model is not None:  # a copy: yours stays on its device and in its mode
-            self.model = copy.deepcopy(self.model).cpu().eval()
-        self.digits = self._default_digits() if digits is None else digits
-        if not isinstance(self.digits, Digits) or not len(self.digits):
-            raise TypeError(f"digits: expected Digits, at least one, got {_check.describe(digits)}")
-        _check.tensor("digits: images", self.digits.images, "N 1 H W", floating=False)
-        size = tuple(self.digits.images.shape[-2:])
-        if self.model is not None and self.model.stn.localization.image_size != size:
-            wanted = self.model.stn.localization.image_size
-            raise ValueError(f"digits: expected images of the size that the model takes, {wanted}, got {size}")
-        _check.positive_int("index", index, minimum=0)
+        with torch.device("cpu"):  # all of it, whatever torch.set_default_device says
+            self.model = _own_copy(model)
+            self.digits = self._default_digits() if digits is None else _grey(digits)
+        self.background = None  #: what the model pads with, after normalisation; None: black
+        settings = {} if self.model is None else self._as_the_model()
+        index = _check.positive_int("index", index, minimum=0)
         if index >= len(self.digits):
             raise ValueError(f"index: expected 0 to {len(self.digits) - 1}, got {index}")
-        if not 1 <= _check.positive_int("count", count) <= 4:
+        count = _check.positive_int("count", count)
+        if count > 4:
             raise ValueError(f"count: expected 1 to 4, got {count}")
-        self.device = device if device == BROWSER else str(resolve_device(device))
-        output_size = self.model.stn.output_size[0] if self.model is not None and self.model.stn.output_size else None
-        self.settings = Settings(theta=theta, output_size=output_size)
+        self.device = device if isinstance(device, str) and device == BROWSER else str(resolve_device(device))
+        self.settings = Settings(theta=theta, **settings)
         self.frame = None
         self.score = {"you": 0, "STN": 0}
         self._filling = False
@@ -119,6 +115,40 @@ class ThetaPlayground(widgets.VBox):
         super().__init__([self._arrange(controls)])
         self._fill_from_theta()
         self._show()
+
+    def _as_the_model(self):
+        """Check that digits and model go together. Returns the settings with which all is sampled as by the model."""
+        stn, channels = self.model.stn, getattr(self.model.stn.localization, "in_channels", 1)
+        size, wanted = tuple(self.digits.images.shape[-2:]), getattr(stn.localization, "image_size", None)
+        if wanted not in (None, size):
+            raise ValueError(f"digits: expected images of the size that the model takes, {wanted}, got {size}")
+        if channels != 1:
+            raise ValueError(f"model: expected one for grey images, got one for {channels} channels")
+        with torch.no_grad(), torch.device("cpu"):
+            example = self.digits.normalize(self.digits.images[:1]).float()
+            theta, classes = stn.transform(example).theta, self.model(example).shape[1]
+        if theta is None or theta.shape[1:] != (2, 3):
+            what = "without a matrix" if theta is None else f"of shape {tuple(theta.shape[1:])}"
+            raise ValueError(f"model: expected a transformer with an affine θ, got one with a θ {what}")
+        if stn.sampler.antialias:
+            raise ValueError("model: expected a sampler without antialias, which the playground does not show")
+        if int(self.digits.labels.max()) >= classes:
+            highest = int(self.digits.labels.max())
+            raise ValueError(f"digits: expected labels up to the model's {classes - 1}, got {highest}")
+        value = stn.sampler.padding_value
+        value = value[0] if isinstance(value, tuple) else value
+        padding = {"zeros": "background"}.get(stn.sampler.padding_mode, stn.sampler.padding_mode)
+        if padding == "background" and value == 0 != black(self.digits)[0]:
+            padding = "raw 0 (bright frame)"
+        elif padding == "background":
+            self.background = value
+        return {
+            "padding": padding,
+            "mode": stn.sampler.mode,
+            "grid_align_corners": stn.sampler.align_corners,
+            "sampler_align_corners": stn.sampler.align_corners,
+            "output_size": stn.output_size,
+        }
 
     # The controls
 
@@ -147,17 +177,20 @@ class ThetaPlayground(widgets.VBox):
             description="digit no.", value=index, max=len(self.digits) - 1, layout={"width": "190px"}
         )
         self.of_class = widgets.Dropdown(
-            description="class", options=["any", *sorted(set(self.digits.labels.tolist()))], layout={"width": "170px"}
+            description="class", options=[("any", "any"), *self._classes()], layout={"width": "170px"}
         )
         self.another = widgets.Button(description="another digit", layout={"width": "130px"})
         self.count = widgets.Dropdown(
             description="at once", options=[1, 2, 3, 4], value=count, layout={"width": "150px"}
         )
-        self.padding = widgets.Dropdown(description="outside", options=list(PADDINGS), layout=narrow)
-        self.mode = widgets.Dropdown(description="sampling", options=list(MODES), layout=narrow)
-        self.grid_align = widgets.Checkbox(description="align_corners of the grid", layout=narrow)
-        self.sampler_align = widgets.Checkbox(description="align_corners of the sampler", layout=narrow)
-        side = self.settings.output_size or self.digits.images.shape[-1]
+        at = self.settings
+        self.padding = widgets.Dropdown(description="outside", options=list(PADDINGS), value=at.padding, layout=narrow)
+        self.mode = widgets.Dropdown(description="sampling", options=list(MODES), value=at.mode, layout=narrow)
+        self.grid_align, self.sampler_align = (
+            widgets.Checkbox(description=f"align_corners of the {part}", value=value, layout=narrow)
+            for part, value in (("grid", at.grid_align_corners), ("sampler", at.sampler_align_corners))
+        )
+        side = at.size_for(self.digits.images)[1]
         self.output_size = widgets.BoundedIntText(
             description="output px", value=side, min=1, max=max(112, side), layout={"width": "190px"}
         )
@@ -186,6 +219,10 @@ class ThetaPlayground(widgets.VBox):
         self.another.on_click(self._on_another)
         self.of_class.observe(self._on_another, names="value")
         self.let_stn.on_click(self._on_let_stn)
+
+    def _classes(self):
+        """(name, label) of each class that there is."""
+        return [(label_name(self.digits, label), label) for label in sorted(set(self.digits.labels.tolist()))]
 
     def _arrange(self, controls):
         wrap = {"display": "flex", "flex_flow": "row wrap"}
@@ -278,17 +315,22 @@ class ThetaPlayground(widgets.VBox):
     def _on_let_stn(self, _):
         images = self._chosen()[:1]
         yours = self._probabilities()
-        with torch.no_grad():
-            theta = self.model.stn.transform(normalize(images)).theta[0]
+        with torch.no_grad(), torch.device("cpu"):
+            theta = self.model.stn.transform(self.digits.normalize(images).float()).theta[0]
         self.direction.value = DIRECTIONS[0]  # an STN's θ is one
-        self._set_theta(tuple(theta.flatten().tolist()))
+        try:
+            self._set_theta(tuple(theta.flatten().tolist()))
+        except ValueError as error:
+            return self._say(f"What the STN chose cannot be shown: {error}.")
         its = self._probabilities()
         if yours is not None and its is not None:
             true = int(self.digits.labels[self.number.value])
             winner = "STN" if its[true] >= yours[true] else "you"
             self.score[winner] += 1
+            name = label_name(self.digits, true)
+            what = f"It is “{name}”" if getattr(self.digits, "classes", ()) else f"The digit is a {name}"
             self._say(
-                f"The digit is a {true}. Your θ: {yours[true]:.1%} sure of it; the STN's: {its[true]:.1%}. "
+                f"{what}. Your θ: {yours[true]:.1%} sure of it; the STN's: {its[true]:.1%}. "
                 f"Score: you {self.score['you']}, STN {self.score['STN']}."
             )
 
@@ -327,14 +369,15 @@ class ThetaPlayground(widgets.VBox):
 
     def _chosen(self):
         """The digits on show, raw: ``count`` of them from the chosen one on."""
-        index = (torch.arange(self.count.value) + self.number.value) % len(self.digits)
+        index = (torch.arange(self.count.value, device="cpu") + self.number.value) % len(self.digits)
         return self.digits.images[index]
 
     def _show(self):
         images, in_browser = self._chosen(), self.device == BROWSER
         try:
+            where = "cpu" if in_browser else self.device
             self.frame = playground.render(
-                images, self.settings, "cpu" if in_browser else self.device, picture=not in_browser
+                images, self.settings, where, not in_browser, like=self.digits, background=self.background
             )
         except ValueError as error:
             self._say(f"{error}. The picture is still that of the last θ that could be shown.")
@@ -355,7 +398,7 @@ class ThetaPlayground(widgets.VBox):
             self.shown.children = [picture, self.message, self.readout]
 
     def _scene(self, images):
-        return playground.scene(images, self.settings) | {
+        return playground.scene(images, self.settings, like=self.digits, background=self.background) | {
             "theta": self.settings.theta,
             "parameters": list(self._parameters.values()),
             "sliders": [slider.value for slider in self.sliders.values()],
@@ -365,27 +408,31 @@ class ThetaPlayground(widgets.VBox):
         self.message.value = f'<b role="alert">{html.escape(text)}</b>' if text else ""
 
     def _probabilities(self):
-        """The classifier's ten probabilities for the first digit on show, or None where it cannot take the output."""
-        if self.model is None or tuple(self.frame.output.shape[-2:]) != self.model.classifier.image_size:
+        """The classifier's probabilities for the first digit on show, or None where it cannot take the output."""
+        if self.model is None or tuple(self.frame.output.shape[-2:]) != self._size_for_classifier():
             return None
-        with torch.no_grad():
+        with torch.no_grad(), torch.device("cpu"):
             return self.model.classifier(self.frame.output[:1])[0].exp().tolist()
+
+    def _size_for_classifier(self):
+        return tuple(self.model.stn.output_size or self.digits.images.shape[-2:])
 
     def _bars_html(self):
         if self.model is None:
             return ""
         probabilities = self._probabilities()
         if probabilities is None:
-            side = self.model.classifier.image_size[0]
-            return f"<p>The classifier wants an output of {side}×{side} pixels.</p>"
+            height, width = self._size_for_classifier()
+            return f"<p>The classifier wants an output of {height}×{width} pixels.</p>"
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
         rows = [
-            f'<tr><td style="padding-right:8px">{"<b>" if digit == best else ""}{digit}</td><td style="width:220px">'
+            f'<tr><td style="padding-right:8px;max-width:150px;overflow-wrap:anywhere">{"<b>" if digit == best else ""}'
+            f'{html.escape(label_name(self.digits, digit))}</td><td style="width:220px">'
             f'<div style="width:{100 * p:.1f}%;height:11px;background:{"#D55E00" if digit == best else "#888"}"></div>'
             f'</td><td style="text-align:right">{100 * p:.1f} %</td></tr>'
             for digit, p in enumerate(probabilities)
         ]
-        words = "how sure the classifier is of each digit"
+        words = f"how sure the classifier is of each {'class' if getattr(self.digits, 'classes', ()) else 'digit'}"
         return f'<table style="line-height:1.2" aria-label="{words}">{"".join(rows)}</table>'
 
     def _default_digits(self):
@@ -394,6 +441,32 @@ class ThetaPlayground(widgets.VBox):
             return digits
         crooked = distort(digits.images, "RTS", torch.Generator().manual_seed(0)).images
         return Digits(crooked, digits.labels, digits.source)
+
+
+def _own_copy(model):
+    """A copy of the model on the CPU, in float32 and eval mode: yours stays as it is."""
+    if model is None:
+        return None
+    if isinstance(model, str) and model == "pretrained":
+        return load_pretrained().float()
+    model = getattr(model, "_orig_mod", model)  # of torch.compile
+    if not isinstance(model, STNClassifier):
+        raise TypeError(f"model: expected an STNClassifier, 'pretrained' or None, got {_check.describe(model)}")
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ValueError("model: expected weights with numbers, got a model on the meta device")
+    return copy.deepcopy(model).cpu().float().eval()
+
+
+def _grey(digits):
+    """Digits of one channel, on the CPU."""
+    if not isinstance(digits, Digits) or not len(digits):
+        raise TypeError(f"digits: expected Digits, at least one, got {_check.describe(digits)}")
+    channels = digits.images.shape[1]
+    if channels != 1:
+        raise ValueError(f"digits: expected grey images, of one channel, got images of {channels} channels")
+    if digits.images.is_meta or 0 in digits.images.shape:
+        raise ValueError(f"digits: expected images with pixels, got {_check.describe(digits.images)}")
+    return replace(digits, images=digits.images.cpu(), labels=digits.labels.cpu())
 
 
 def _shown(value):

@@ -25,8 +25,10 @@ from stncourse import (
     affine_theta,
     animate_training,
     bilinear_sample,
+    denormalize,
     fit,
     load_digits,
+    normalize,
     projective_grid,
 )
 from stncourse import animation as module
@@ -84,11 +86,11 @@ def test_outputs_are_what_the_transformer_passes_on(family, output_size, drawn):
     )
     with torch.no_grad():
         stn.localization.fc_loc[-1].bias.add_(0.2 * torch.rand(stn.grid_generator.num_parameters))
-        theta = stn.transform(module.normalize(images)).theta
-        expected = stn(module.normalize(images))
+        theta = stn.transform(normalize(images)).theta
+        expected = stn(normalize(images))
     animate_training([{"step": 0, "theta": theta.tolist()}], images, stn, probe=(1, 0))
     _, _, outputs, _ = drawn[0]
-    expected = module.denormalize(expected).clamp(0, 1)
+    expected = denormalize(expected).clamp(0, 1)
     torch.testing.assert_close(outputs[0], expected.flip(0), atol=1e-5, rtol=0)
 
 
@@ -294,8 +296,8 @@ def test_a_failed_save_leaves_the_old_file(film, tmp_path, monkeypatch):
     path = tmp_path / "film.gif"
     path.write_bytes(b"the old one")
 
-    def full(self, path):
-        path.write_bytes(b"half")
+    def full(self, file):
+        file.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(module.Film, "_write_gif", full)

@@ -1,9 +1,12 @@
 """augment: small random affine warps, the same ones from the same generator."""
 
 import math
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
+from matrices import inverse
 
 from stncourse import affine_theta, augment, load_digits
 from stncourse.augmentation import ROTATION, SCALE, SHEAR, SHIFT
@@ -12,7 +15,7 @@ DIGITS = load_digits("test", source="offline").images[:64].float() / 255
 
 
 def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator(device="cpu").manual_seed(seed)
 
 
 @pytest.mark.parametrize("shape", [(64, 1, 28, 28), (3, 2, 9, 14), (1, 1, 1, 1), (0, 1, 28, 28)])
@@ -30,6 +33,26 @@ def test_the_same_generator_gives_the_same_warps_and_each_image_its_own():
     assert torch.equal(warped, augment(same, generator()))
     assert not torch.equal(warped, augment(same, generator(1)))
     assert len({tuple(image.flatten().tolist()) for image in warped}) == 6
+
+
+@pytest.mark.parametrize("default", ["meta", torch.float64])
+def test_torchs_defaults_change_nothing(default):
+    """Its default device is another one ("meta" plays the GPU), or its default dtype float64."""
+    expected = augment(DIGITS, generator())
+    of_dtype = isinstance(default, torch.dtype)
+    set_default, before = (torch.set_default_dtype, torch.float32) if of_dtype else (torch.set_default_device, None)
+    set_default(default)
+    try:
+        warped = augment(DIGITS, generator())
+    finally:
+        set_default(before)
+    assert (warped.device.type, warped.dtype) == ("cpu", torch.float32)
+    assert torch.equal(warped, expected)
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64, torch.tensor, np.array, Fraction])
+def test_strength_is_any_real_number(number):
+    assert torch.equal(augment(DIGITS, generator(), number(0.5)), augment(DIGITS, generator(), 0.5))
 
 
 def test_strength_0_changes_nothing():
@@ -82,9 +105,7 @@ def test_is_an_affine_warp_of_the_digit():
     theta = affine_theta(
         ROTATION * rotation, 1 + SCALE * scale, SHEAR * shear, (2 * SHIFT * x, 2 * SHIFT * y), (28, 28)
     )
-    last = torch.tensor([[[0.0, 0.0, 1.0]]]).expand(64, -1, -1)
-    back = torch.linalg.inv(torch.cat([theta, last], 1))[:, :2]
-    restored = Sampler()(augment(DIGITS, generator()), affine_grid(back, (28, 28)))
+    restored = Sampler()(augment(DIGITS, generator()), affine_grid(inverse(theta), (28, 28)))
     assert (restored - DIGITS).abs().mean() < 0.5 * (augment(DIGITS, generator()) - DIGITS).abs().mean()
 
 
@@ -98,6 +119,9 @@ def test_is_an_affine_warp_of_the_digit():
         ({"strength": 10}, ValueError, "strength"),
         ({"strength": math.nan}, ValueError, "strength"),
         ({"strength": "1"}, ValueError, "strength"),
+        ({"strength": True}, ValueError, "strength"),
+        ({"strength": np.float64(9.5)}, ValueError, "strength"),
+        ({"strength": torch.tensor([1.0])}, ValueError, "strength"),
     ],
 )
 def test_errors_name_the_argument(arguments, error, name):
@@ -106,7 +130,6 @@ def test_errors_name_the_argument(arguments, error, name):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gets_the_same_warps():
     torch.testing.assert_close(
         augment(DIGITS.cuda(), generator()).cpu(), augment(DIGITS, generator()), atol=1e-4, rtol=0

@@ -6,13 +6,12 @@ import os
 import pickle
 import signal
 import struct
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+from run_python import run_python
 from safetensors.torch import save_file
 
 from stncourse import CheckpointError, DigitCNN, Recipe, STNClassifier, fit, load_digits, load_weights, save_weights
@@ -90,11 +89,8 @@ def assert_unchanged(model, before):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_run_killed_at_random_moments_ends_as_one_that_never_was(tmp_path, seed):
-    run = subprocess.run(
-        [sys.executable, str(SCRIPT), str(tmp_path), str(seed), "9"], capture_output=True, text=True, timeout=600
-    )
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == [*["killed", "killed", "interrupted"] * 3, "finished"], run.stderr
+    ends = run_python(SCRIPT, tmp_path, seed, 9).split()
+    assert ends == [*["killed", "killed", "interrupted"] * 3, "finished"]
     assert_same_run(tmp_path / "whole.safetensors", tmp_path / "killed.safetensors")
 
 

@@ -1,13 +1,13 @@
 """``python -m stncourse``: files written, mistakes refused."""
 
 import json
-import subprocess
 import sys
 import types
 from dataclasses import asdict
 
 import pytest
 import torch
+from run_python import run_python
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -116,6 +116,11 @@ def test_mnist_that_cannot_be_had_is_one_sentence_and_exit_code_1(monkeypatch, c
         (["train", "--history", "no/such/folder/a.json"], "does not exist"),
         (["train", "--save", "."], "is a folder, not a file"),
         (["train", "--speed", "9"], "unrecognized arguments: --speed 9"),
+        (["reproduce", "table2"], "invalid choice: 'table2'"),
+        (["reproduce", "table1", "--cells", "RNN/R"], "--cells: expected MODEL/DISTORTION"),
+        (["reproduce", "table1", "--budget", "endless"], "--budget: invalid choice"),
+        (["reproduce", "table1", "--seeds", "0"], "--seeds: expected a whole number, at least 1, got '0'"),
+        (["reproduce", "table1", "--device", "abacus"], "--device: expected"),
     ],
 )
 def test_mistakes_exit_with_2_and_a_clear_message(arguments, message, capsys):
@@ -139,9 +144,7 @@ def test_doctor_reports_and_its_result_is_the_exit_code(monkeypatch):
 
 
 def test_the_package_runs_as_a_module():
-    run = subprocess.run([sys.executable, "-m", "stncourse", "train", "--help"], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    assert "--recipe {tutorial,fast,best}" in run.stdout
+    assert "--recipe {tutorial,fast,best}" in run_python("-m", "stncourse", "train", "--help")
 
 
 def test_playground_writes_a_page_that_needs_nothing_else(tmp_path, capsys):

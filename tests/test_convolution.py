@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from training_step import with_ordinary_convolutions
 
 from stncourse import DigitCNN, STNClassifier
 from stncourse.convolution import FirstConv2d
@@ -65,20 +66,11 @@ def test_the_second_derivative_is_there():
     assert torch.autograd.gradgradcheck(lambda x: first(x) ** 2, images)
 
 
-def as_in_textbooks(model):
-    """The same model with ordinary convolutions."""
-    model = copy.deepcopy(model)
-    for module in model.modules():
-        if isinstance(module, FirstConv2d):
-            module.__class__ = nn.Conv2d
-    return model
-
-
 @pytest.mark.parametrize("make", [DigitCNN, STNClassifier])
 def test_a_network_has_the_gradients_that_it_has_with_ordinary_convolutions(make):
     torch.manual_seed(0)
     model = make(28, dropout=0.0).double()
-    ordinary = as_in_textbooks(model)
+    ordinary = with_ordinary_convolutions(copy.deepcopy(model))
     assert any(type(module) is nn.Conv2d for module in ordinary.modules())
     images, labels = torch.randn(4, 1, 28, 28, dtype=torch.float64), torch.tensor([1, 2, 3, 4])
     for network in (model, ordinary):
@@ -89,7 +81,6 @@ def test_a_network_has_the_gradients_that_it_has_with_ordinary_convolutions(make
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_cuda_it_is_the_ordinary_one():
     first, ordinary = (c.cuda() for c in pair(1, 4, kernel_size=5, dtype=torch.float32))
     images = torch.randn(2, 1, 28, 28, device="cuda")

@@ -2,11 +2,10 @@
 
 import ctypes
 import platform
-import subprocess
-import sys
 
 import pytest
 import torch
+from run_python import run_python
 
 from stncourse.device import keep_freed_memory, resolve_device
 
@@ -88,9 +87,7 @@ print(megabytes() - before)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 @pytest.mark.parametrize(("mode", "least", "most"), [("default", -20, 40), ("kept", 100, 140)])
 def test_freed_memory_is_kept_so_that_the_system_need_not_clear_it_again(mode, least, most):
-    run = subprocess.run([sys.executable, "-c", KEPT, mode], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    assert least < int(run.stdout) < most
+    assert least < int(run_python("-c", KEPT, mode)) < most
 
 
 @pytest.mark.parametrize("library", [object(), OSError(), TypeError()])

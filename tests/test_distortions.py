@@ -6,17 +6,18 @@ import kornia
 import pytest
 import torch
 import torch.nn.functional as F
+from matrices import inverse
 from torch.testing import assert_close
 
 from stncourse import KINDS, Sampler, affine_grid, distort, load_digits, projective_grid
-from stncourse.distortions import _moved_corners
+from stncourse.distortions import _moved_corners, _sheet
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 MATRIX_KINDS = ("R", "RTS", "P", "TC")
 
 
 def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator(device="cpu").manual_seed(seed)
 
 
 @pytest.fixture(scope="module")
@@ -27,19 +28,6 @@ def digits():
 def unclutter(images, kind):
     """For TC: options that leave the clutter away, so that the digit alone is there."""
     return {"others": torch.zeros_like(images)} if kind == "TC" else {}
-
-
-def square(theta):
-    """θ as 3×3 matrices."""
-    if theta.shape[1] == 3:
-        return theta
-    return torch.cat([theta, torch.tensor([[[0.0, 0.0, 1.0]]]).expand(len(theta), 1, 3)], 1)
-
-
-def inverse(theta):
-    """The affine θ that undoes this one."""
-    matrix = torch.linalg.inv(theta[:, :, :2])
-    return torch.cat([matrix, -matrix @ theta[:, :, 2:]], 2)
 
 
 def in_pixels(theta, size_in, size_out):
@@ -120,6 +108,33 @@ def test_the_same_generator_state_gives_the_same_distortions(digits, kind):
         assert a is b is None or torch.equal(a, b)
     assert not torch.equal(first.grid, other.grid)
     assert not torch.equal(first.images, other.images)
+
+
+@pytest.fixture(params=["meta", torch.float64])
+def other_default(request):
+    """Torch's default device is another one ("meta" plays the GPU), or its default dtype float64."""
+    of_dtype = isinstance(request.param, torch.dtype)
+    set_default, before = (torch.set_default_dtype, torch.float32) if of_dtype else (torch.set_default_device, None)
+    _sheet.cache_clear()
+    set_default(request.param)
+    yield
+    set_default(before)
+
+
+@kinds
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [(28, 28), (9, 14)])
+def test_torchs_defaults_change_nothing(kind, dtype, size, other_default):
+    with torch.device("cpu"):
+        images = (255 * torch.rand(4, 1, *size, generator=seeded(), dtype=torch.float64)).to(dtype)
+    ours = distort(images, kind, seeded())
+    others = distort(images, kind, seeded(), others=images.flip(0)) if kind == "TC" else ours
+    torch.set_default_device(None)
+    torch.set_default_dtype(torch.float32)
+    expected = distort(images, kind, seeded())
+    for a, b in zip(ours, expected, strict=True):
+        assert a is b is None or ((a.device.type, a.dtype) == ("cpu", b.dtype) and torch.equal(a, b))
+    assert torch.equal(others.grid, expected.grid)
 
 
 @kinds
@@ -203,8 +218,6 @@ def test_the_input_is_not_touched(digits, kind):
 @pytest.mark.gpu
 @kinds
 def test_a_gpu_distorts_alike(digits, kind):
-    if not torch.cuda.is_available():
-        pytest.skip("needs a GPU")
     there, here = distort(digits.float().cuda(), kind, seeded()).images, distort(digits.float(), kind, seeded()).images
     assert there.device.type == "cuda"
     assert_close(there.cpu(), here, atol=0.5, rtol=0)

@@ -4,12 +4,12 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from run_python import run_python
 from torch import nn
 
 from stncourse import History, STNClassifier, load_weights
@@ -20,16 +20,19 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
+TORCHRUN = "-m torch.distributed.run --standalone --nproc-per-node=2"
+
+
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
     program = Path(__file__).parent / "train_together.py"
-    folder = tmp_path_factory.mktemp("together")
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        [sys.executable, program, folder], env=environment, capture_output=True, text=True, timeout=900
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    return json.loads(result.stdout)
+    return json.loads(run_python(program, tmp_path_factory.mktemp("together"), env=ONE_THREAD, timeout=900))
+
+
+def torchrun(*arguments, **options):
+    """What two processes print."""
+    return run_python(*TORCHRUN.split(), *arguments, env=ONE_THREAD, **options)
 
 
 def curve(result):
@@ -118,25 +121,13 @@ assert not gloo(), gloo()
 def test_no_thread_outlives_the_processes(tmp_path):
     """Such a thread aborts Python's exit now and then ("terminate called without an active exception")."""
     (tmp_path / "mine.py").write_text(THREADS)
-    command = "-m torch.distributed.run --standalone --nproc-per-node=2 mine.py"
-    result = subprocess.run(
-        [sys.executable, *command.split()], cwd=tmp_path, capture_output=True, text=True, timeout=600
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
+    torchrun("mine.py", cwd=tmp_path)
 
 
 def test_torchrun_trains_and_one_process_writes(tmp_path):
-    command = "-m torch.distributed.run --standalone --nproc-per-node=2 -m stncourse train --recipe fast --epochs 1"
+    command = "-m stncourse train --recipe fast --epochs 1 --source offline --device cpu"
     where = ["--history", tmp_path / "history.json", "--save", tmp_path / "weights.safetensors"]
-    result = subprocess.run(
-        [sys.executable, *command.split(), "--source", "offline", "--device", "cpu", *where],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert result.stdout.count("epoch 1/1") == 1
+    assert torchrun(*command.split(), *where).count("epoch 1/1") == 1
     history = History.load(tmp_path / "history.json")
     assert history.epochs[0]["test_accuracy"] > 0.6
     info = load_weights(STNClassifier(), tmp_path / "weights.safetensors")

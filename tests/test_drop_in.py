@@ -279,7 +279,6 @@ def test_autocast_trains():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @both_halves
 def test_half_precision_and_autocast_on_cuda(dtype):
     stn = awake(SpatialTransformer.for_images((60, 60), 3)).cuda()

@@ -4,8 +4,6 @@ import contextlib
 import importlib.util
 import json
 import re
-import subprocess
-import sys
 import threading
 import time
 from itertools import combinations
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from run_python import run_python
 
 import stncourse
 from stncourse import CheckResult, check, progress
@@ -557,5 +556,4 @@ def test_the_tool_refuses_a_notebook_that_it_would_break(tool, cells, words):
 
 def test_importing_check_loads_no_pictures():
     code = "from stncourse import check, progress; import sys; print({'matplotlib', 'IPython'} & set(sys.modules))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert run.stdout.strip() == "set()", run.stderr
+    assert run_python("-c", code).strip() == "set()"

@@ -4,6 +4,7 @@ import kornia
 import pytest
 import torch
 import torch.nn.functional as F
+from matrices import square_matrix
 
 from stncourse import (
     AffineGrid,
@@ -99,7 +100,7 @@ def test_affine_grid_last_axis_is_x_then_y():
         (torch.ones(1, 2, 3, dtype=torch.long), (4, 4), TypeError, "theta"),
         (torch.ones(2, 3), (4, 4), ValueError, "theta"),
         (torch.ones(1, 3, 2), (4, 4), ValueError, "theta"),
-        (IDENTITY, 4, ValueError, "size"),
+        (IDENTITY, 0, ValueError, "size"),
         (IDENTITY, (1, 4, 4), ValueError, "size"),
         (IDENTITY, (4, 0), ValueError, "size"),
         (IDENTITY, (4, 2.0), ValueError, "size"),
@@ -313,11 +314,7 @@ def test_the_inverse_leads_back(family):
     parameters = near_identity(generator, count=6)
     back = generator.inverse(parameters)
     assert back.shape == parameters.shape
-    matrices = [
-        torch.cat([theta, theta.new_tensor([[[0, 0, 1]]]).expand(6, 1, 3)], 1) if theta.shape[1] == 2 else theta
-        for theta in (generator.theta(parameters), generator.theta(back))
-    ]
-    product = matrices[0] @ matrices[1]
+    product = square_matrix(generator.theta(parameters)) @ square_matrix(generator.theta(back))
     product = product / product[:, 2:, 2:]
     torch.testing.assert_close(product, torch.eye(3, dtype=torch.float64).expand(6, 3, 3), atol=1e-9, rtol=0)
     torch.testing.assert_close(generator.inverse(back), parameters, atol=1e-9, rtol=0)
@@ -413,7 +410,7 @@ def test_similarity_is_rotation_scale_and_translation():
 
 def test_a_projective_grid_without_perspective_is_affine():
     theta = random_theta(3)
-    full = torch.cat([theta, torch.tensor([[[0.0, 0, 1]]], dtype=torch.float64).expand(3, 1, 3)], 1)
+    full = square_matrix(theta)
     torch.testing.assert_close(projective_grid(full, (5, 4)), affine_grid(theta, (5, 4)), atol=1e-12, rtol=0)
     torch.testing.assert_close(projective_grid(2.5 * full, (5, 4)), affine_grid(theta, (5, 4)), atol=1e-12, rtol=0)
 

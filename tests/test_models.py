@@ -1,11 +1,12 @@
 """The classifiers, and the classic tutorial's network as the oracle for the weights it left behind."""
 
+import copy
 import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
+from tutorial import Net as TutorialNet
 
 from stncourse import (
     BACKGROUND,
@@ -20,44 +21,6 @@ from stncourse import (
 )
 
 SIZES = [(1, 1), (5, 40), (28, 28), (42, 31)]
-
-
-class TutorialNet(nn.Module):
-    """The network of the PyTorch tutorial on spatial transformer networks."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 10, kernel_size=5)
-        self.conv2 = nn.Conv2d(10, 20, kernel_size=5)
-        self.conv2_drop = nn.Dropout2d()
-        self.fc1 = nn.Linear(320, 50)
-        self.fc2 = nn.Linear(50, 10)
-        self.localization = nn.Sequential(
-            nn.Conv2d(1, 8, kernel_size=7),
-            nn.MaxPool2d(2, stride=2),
-            nn.ReLU(True),
-            nn.Conv2d(8, 10, kernel_size=5),
-            nn.MaxPool2d(2, stride=2),
-            nn.ReLU(True),
-        )
-        self.fc_loc = nn.Sequential(nn.Linear(10 * 3 * 3, 32), nn.ReLU(True), nn.Linear(32, 2 * 3))
-        self.fc_loc[2].weight.data.zero_()
-        self.fc_loc[2].bias.data.copy_(torch.tensor([1, 0, 0, 0, 1, 0], dtype=torch.float))
-
-    def stn(self, x):
-        xs = self.localization(x).view(-1, 10 * 3 * 3)
-        theta = self.fc_loc(xs).view(-1, 2, 3)
-        grid = F.affine_grid(theta, x.size(), align_corners=False)
-        return F.grid_sample(x, grid, align_corners=False)
-
-    def forward(self, x):
-        x = self.stn(x)
-        x = F.relu(F.max_pool2d(self.conv1(x), 2))
-        x = F.relu(F.max_pool2d(self.conv2_drop(self.conv2(x)), 2))
-        x = x.view(-1, 320)
-        x = F.relu(self.fc1(x))
-        x = F.dropout(x, training=self.training)
-        return F.log_softmax(self.fc2(x), dim=1)
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +42,6 @@ def tutorial_net():
     net.fc_loc[2].bias.data.copy_(torch.tensor([1.6, 0.2, 0.3, -0.1, 1.6, -0.2]))
     nn.init.normal_(net.fc2.weight, std=0.5)
     return net.eval()
-
-
-def copy_of(state):
-    return {key: value.clone() for key, value in state.items()}
-
-
-def same_state(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
 def count(model):
@@ -214,10 +169,10 @@ def without(key):
 )
 def test_a_bad_state_dict_is_refused_and_nothing_is_changed(tutorial_net, spoil, error, message):
     model = STNClassifier()
-    before = copy_of(model.state_dict())
+    before = copy.deepcopy(model.state_dict())
     with pytest.raises(error, match=message):
         model.load_tutorial_state_dict(spoil(dict(tutorial_net.state_dict())))
-    assert same_state(model.state_dict(), before)
+    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
     assert model.stn.sampler.padding_value == pytest.approx(BACKGROUND)
 
 

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbconvert import PythonExporter
+from run_python import run_python
 
 PROJECT = Path(__file__).parents[1]
 PATHS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
@@ -141,7 +140,4 @@ def test_runs_as_a_python_program(path, tmp_path):
     program = tmp_path / f"{path.stem}.py"
     program.write_text(PythonExporter().from_filename(str(path))[0], encoding="utf-8")
     environment = os.environ | {"STNCOURSE_OFFLINE": "1", "STNCOURSE_DATA_DIR": str(tmp_path / "no cache")}
-    result = subprocess.run(
-        [sys.executable, program.name], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
+    run_python(program.name, cwd=tmp_path, env=environment)

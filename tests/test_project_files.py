@@ -3,8 +3,6 @@
 import importlib.util
 import re
 import shutil
-import subprocess
-import sys
 import tarfile
 import tomllib
 import zipfile
@@ -12,6 +10,7 @@ from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+from run_python import run_python
 
 PROJECT = Path(__file__).parents[1]
 SETTINGS = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -98,8 +97,7 @@ def test_stamp_refuses_what_is_not_a_repository(copy, wrong):
 
 def test_code_and_notebooks_pass_the_linter():
     for command in (["check"], ["format", "--check"]):
-        result = subprocess.run([sys.executable, "-m", "ruff", *command, str(PROJECT)], capture_output=True, text=True)
-        assert result.returncode == 0, result.stdout[-3000:]
+        run_python("-m", "ruff", *command, PROJECT)
 
 
 # What is built for others
@@ -116,8 +114,7 @@ def built(tmp_path_factory):
     for name in ("st-fcn-aff_r.stn.safetensors", "st-fcn-tps_e.stn.safetensors"):
         (folder / "stncourse" / "assets" / "table1" / name).write_bytes(b"large")
     code = "from setuptools import build_meta as b; print(b.build_sdist('dist')); print(b.build_wheel('dist'))"
-    run = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr[-3000:]
+    run_python("-c", code, cwd=folder)
     return folder
 
 

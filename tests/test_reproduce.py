@@ -4,12 +4,11 @@ import json
 import os
 import re
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from run_python import run_python
 from safetensors.torch import load_file
 
 import stncourse
@@ -179,8 +178,7 @@ attempt("stopped")
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_and_interrupted_it_goes_on_to_the_same_results(tmp_path):
-    run = subprocess.run([sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, timeout=600)
-    assert run.stdout.split() == ["0", "-9", "130", "0"], run.stderr
+    assert run_python("-c", PROGRAM, cwd=tmp_path).split() == ["0", "-9", "130", "0"]
 
     def said(writes):
         return (tmp_path / f"stopped-{writes}.log").read_text(encoding="utf-8")
@@ -442,26 +440,7 @@ def test_the_command_trains_and_prints_the_table(digits, tmp_path, monkeypatch, 
     assert "out: expected runs of FCN on P with precision 'bfloat16'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["table2"], "invalid choice: 'table2'"),
-        (["table1", "--cells", "RNN/R"], "--cells: expected MODEL/DISTORTION"),
-        (["table1", "--budget", "endless"], "--budget: invalid choice"),
-        (["table1", "--seeds", "0"], "--seeds: expected a whole number, at least 1, got '0'"),
-        (["table1", "--device", "abacus"], "--device: expected"),
-    ],
-)
-def test_mistakes_exit_with_2_and_a_clear_message(arguments, message, capsys):
-    with pytest.raises(SystemExit) as exit_info:
-        main(["reproduce", *arguments])
-    assert exit_info.value.code == 2
-    assert message in capsys.readouterr().err
-
-
 @pytest.mark.gpu
 def test_a_gpu_trains_a_cell(digits, tmp_path):
-    if not torch.cuda.is_available():
-        pytest.skip("needs a GPU")
     cell = reproduce(*digits, tmp_path, [("ST-CNN TPS", "TC")], TINY, 1, "cuda")["ST-CNN TPS", "TC"]
     assert torch.cuda.get_device_name() in cell["hardware"]

@@ -647,7 +647,6 @@ def test_the_recorded_comparison_is_matched_in_parameters_and_seeds():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_fit_and_evaluate_on_cuda():
     model = make()
     history = fit(model, TRAIN, TEST, FAST_RECIPE.but(epochs=3), "cuda", probe=TEST.images[:2], verbose=False)

@@ -5,7 +5,6 @@ python tools/make_screenshot.py        (needs Chromium)
 
 import io
 import sys
-import tempfile
 from pathlib import Path
 
 from PIL import Image
@@ -24,26 +23,23 @@ STEP, REST = 350, 2000  #: milliseconds of a frame in motion, and of the first a
 
 def main():
     frames = []
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        course = lab.copy_notebooks(Path(folder) / "course")
-        with lab.jupyter_lab(course, Path(folder) / "home") as address, lab.chromium() as context:
-            notebook = lab.Notebook(context, address, course / "07_theta_playground.ipynb")
-            notebook.run_all()
-            game = notebook.playground()
+    with lab.open_alone(lambda folder: lab.copy_notebooks(folder) / "07_theta_playground.ipynb") as notebook:
+        notebook.run_all()
+        game = notebook.playground()
 
-            def shoot():
-                notebook.wait_idle()
-                notebook.page.wait_for_timeout(500)
-                frames.append(Image.open(io.BytesIO(game.root.screenshot())).convert("RGB"))
+        def shoot():
+            notebook.wait_idle()
+            notebook.page.wait_for_timeout(500)
+            frames.append(Image.open(io.BytesIO(game.root.screenshot())).convert("RGB"))
 
-            shoot()
-            for slider, key, presses, count in MOVES:
-                game.slider(slider)
-                for _ in range(count):
-                    game.press(*[key] * presses)
-                    shoot()
-            game.button("let the STN do it").click()
-            shoot()
+        shoot()
+        for slider, key, presses, count in MOVES:
+            game.slider(slider)
+            for _ in range(count):
+                game.press(*[key] * presses)
+                shoot()
+        game.button("let the STN do it").click()
+        shoot()
     width = max(frame.width for frame in frames)
     height = max(frame.height for frame in frames)
     palette = frames[-1].quantize(64)

@@ -4,7 +4,8 @@ import math
 
 import torch
 
-from stncourse.exercises._model import Code, Mistake, Question, cases_by_size
+from stncourse.exercises._inputs import seeded
+from stncourse.exercises._model import Code, Question, cases_by_size
 
 
 def my_normalize(images, mean, std):
@@ -21,9 +22,8 @@ def _normalize_one_by_one(images, mean, std):
     return result
 
 
-def _raw_images(count, channels, height, width, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, (count, channels, height, width), generator=generator, dtype=torch.uint8)
+def _raw_images(*shape, seed):
+    return torch.randint(0, 256, shape, **seeded(seed, torch.uint8))
 
 
 def _normalize_cases():
@@ -46,7 +46,6 @@ def _on_the_wrong_axis(images, mean, std):
 
 NORMALIZE = Code(
     name="normalize",
-    notebook="01",
     title="Normalise colour images",
     task="""
 MNIST is grey. Write the normalisation for images of any number of channels, each with a mean and a std of its own:
@@ -59,44 +58,37 @@ $z = (p - \\text{mean}) / \\text{std}$, with $p$ in [0, 1]. The raw images are u
     solution=my_normalize,
     specification=_normalize_one_by_one,
     cases=_normalize_cases,
-    mistakes=(
-        Mistake(
-            "not scaled to [0, 1]",
+    mistakes={
+        "not scaled to [0, 1]": (
             lambda images, mean, std: _normalize_one_by_one(images * 1.0 * 255, mean, std),
             "The pixels are still 0 to 255: mean and std belong to pixels in [0, 1], so divide by 255 first.",
         ),
-        Mistake(
-            "divided before subtracted",
+        "divided before subtracted": (
             lambda images, mean, std: torch.stack(
                 [images[:, c] / 255 / std[c] - mean[c] for c in range(len(mean))], dim=1
             ),
-            "You divide by the std first and then subtract the mean. Subtract first: the bracket in the formula "
-            "matters.",
+            "You divide by the std first and then subtract the mean. Subtract first: "
+            "the bracket in the formula matters.",
         ),
-        Mistake(
-            "mean and std exchanged",
+        "mean and std exchanged": (
             lambda images, mean, std: _normalize_one_by_one(images, std, mean),
             "Mean and std are exchanged: the mean is subtracted, the std divides.",
         ),
-        Mistake(
-            "wrong axis",
+        "wrong axis": (
             _on_the_wrong_axis,
-            "The three numbers met the *columns* of the image, not its channels: broadcasting starts at the last "
-            "axis. Give "
-            "them the shape (C, 1, 1).",
+            "The three numbers met the *columns* of the image, not its channels: broadcasting starts at the last axis. "
+            "Give them the shape (C, 1, 1).",
         ),
-        Mistake(
-            "only the first channel's numbers",
+        "only the first channel's numbers": (
             lambda images, mean, std: _normalize_one_by_one(images, mean[:1] * len(mean), std[:1] * len(std)),
             "All channels got the numbers of the first: each has its own.",
         ),
-    ),
+    },
 )
 
 
 BACKGROUND = Question(
     name="background",
-    notebook="01",
     title="What is black now?",
     task="""
 Fashion-MNIST has mean 0.2860 and std 0.3530. What does a black pixel become when it is normalised with these two?
@@ -107,20 +99,16 @@ Three digits behind the point.
     answer=lambda: (0 - 0.2860) / 0.3530,
     tolerance=0.002,
     explanation="This is what has to lie outside a normalised Fashion-MNIST image, as −0.424 does for MNIST. It "
-    "belongs to the "
-    "data, not to the network.",
-    mistakes=(
-        Mistake(
-            "zero padding", 0.0, "0 is what black was *before*. Normalising moves it: that is the trap of notebook 04."
-        ),
-        Mistake(
-            "MNIST's background",
+    "belongs to the data, not to the network.",
+    mistakes={
+        "zero padding": (0.0, "0 is what black was *before*. Normalising moves it: that is the trap of notebook 04."),
+        "MNIST's background": (
             -0.1307 / 0.3081,
             "That is black for MNIST. Another data set has another mean and std, and another black.",
         ),
-        Mistake("sign", 0.2860 / 0.3530, "The sign is wrong: (0 − mean) is negative. Black lies *below* the mean."),
-        Mistake("not divided", -0.2860, "You subtracted the mean, but did not divide by the std."),
-    ),
+        "sign": (0.2860 / 0.3530, "The sign is wrong: (0 − mean) is negative. Black lies *below* the mean."),
+        "not divided": (-0.2860, "You subtracted the mean, but did not divide by the std."),
+    },
 )
 
 
@@ -172,20 +160,17 @@ def _squared_as_bytes(batches):
 
 
 def _batches_cases():
-    few = [torch.tensor([[[[0, 255]]]], dtype=torch.uint8)]
-    return cases_by_size(
-        [
-            (few,),
-            ([_raw_images(1, 1, 1, 3, seed=5), _raw_images(2, 1, 1, 3, seed=6)],),
-            ([_raw_images(4, 3, 5, 4, seed=7), _raw_images(1, 3, 5, 4, seed=8) // 4],),
-            ([_raw_images(8, 1, 7, 7, seed=9), _raw_images(8, 1, 7, 7, 10), _raw_images(3, 1, 7, 7, seed=11) // 2],),
-        ]
-    )
+    several = [
+        [torch.tensor([[[[0, 255]]]], dtype=torch.uint8)],
+        [_raw_images(1, 1, 1, 3, seed=5), _raw_images(2, 1, 1, 3, seed=6)],
+        [_raw_images(4, 3, 5, 4, seed=7), _raw_images(1, 3, 5, 4, seed=8) // 4],
+        [_raw_images(8, 1, 7, 7, seed=9), _raw_images(8, 1, 7, 7, seed=10), _raw_images(3, 1, 7, 7, seed=11) // 2],
+    ]
+    return cases_by_size([(batches,) for batches in several])
 
 
 MEAN_AND_STD = Code(
     name="mean_and_std",
-    notebook="01",
     title="Mean and std in one pass (stretch)",
     task="""
 A large data set does not fit in memory: it comes in batches, and the last one is smaller. Compute mean and standard
@@ -200,38 +185,32 @@ distance from the mean.)
     solution=mean_and_std,
     specification=_mean_and_std_at_once,
     cases=_batches_cases,
-    mistakes=(
-        Mistake(
-            "mean of the batches' means",
+    mistakes={
+        "mean of the batches' means": (
             _mean_of_batches,
-            "You average the batches' means. The last batch is smaller, and counts as much as the others: count "
-            "pixels.",
+            "You average the batches' means. The last batch is smaller, "
+            "and counts as much as the others: count pixels.",
         ),
-        Mistake(
-            "mean of the batches' stds",
+        "mean of the batches' stds": (
             _std_of_batches,
-            "The mean is right. But the std of everything is not the average of the batches' stds: how far the "
-            "batches lie from each "
-            "other is lost. Add up the squares.",
+            "The mean is right. But the std of everything is not the average of the batches' stds: how far the batches "
+            "lie from each other is lost. Add up the squares.",
         ),
-        Mistake(
-            "not scaled to [0, 1]",
+        "not scaled to [0, 1]": (
             lambda batches: tuple(255 * value for value in _mean_and_std_at_once(batches)),
             "These are the numbers for pixels from 0 to 255. Scale to [0, 1].",
         ),
-        Mistake(
-            "uint8 overflow",
+        "uint8 overflow": (
             _squared_as_bytes,
-            "The squares went round: a uint8 counts up to 255 and starts again at 0, so 16² is 0. Convert to "
-            "float *before* you square.",
+            "The squares went round: a uint8 counts up to 255 and starts again at 0, so 16² is 0. "
+            "Convert to float *before* you square.",
         ),
-        Mistake("variance for std", _root_forgotten, "That is the variance. The standard deviation is its root."),
-        Mistake(
-            "mean not subtracted",
+        "variance for std": (_root_forgotten, "That is the variance. The standard deviation is its root."),
+        "mean not subtracted": (
             _mean_not_subtracted,
             "That is the root of the mean *square*. Subtract the square of the mean before you take the root.",
         ),
-    ),
+    },
 )
 
 EXERCISES = (BACKGROUND, NORMALIZE, MEAN_AND_STD)

@@ -5,7 +5,8 @@ import math
 import torch
 from torch import nn
 
-from stncourse.exercises._model import Code, Mistake, Question
+from stncourse.exercises._inputs import FLOATS
+from stncourse.exercises._model import Code, Question
 
 
 def _numbers_that_reach_the_linear_layer():
@@ -17,7 +18,6 @@ def _numbers_that_reach_the_linear_layer():
 
 CONV_OUTPUT = Question(
     name="conv_output",
-    notebook="02",
     title="How many numbers arrive?",
     task="""
 The same two convolutions (7×7, then 5×5, no padding) and poolings (2) look at an image that is 64 high and 48 wide.
@@ -33,25 +33,22 @@ The second convolution has 10 channels. How many numbers reach the first linear 
     answer=_numbers_that_reach_the_linear_layer,
     tolerance=0.5,
     explanation="64 → 58 → 29 → 25 → 12 and 48 → 42 → 21 → 17 → 8, so 10 · 12 · 8.",
-    mistakes=(
-        Mistake("channels forgotten", 12 * 8, "That is the size of one channel. There are 10 of them."),
-        Mistake(
-            "padded convolution",
+    mistakes={
+        "channels forgotten": (12 * 8, "That is the size of one channel. There are 10 of them."),
+        "padded convolution": (
             10 * 16 * 12,
             "You only halved twice. A convolution without padding makes the image smaller, by k − 1.",
         ),
-        Mistake("square image", 10 * 12 * 12, "The image is not square: its width ends elsewhere than its height."),
-        Mistake(
-            "pooling rounded up",
+        "square image": (10 * 12 * 12, "The image is not square: its width ends elsewhere than its height."),
+        "pooling rounded up": (
             10 * 13 * 9,
             "Pooling by 2 drops a last odd row or column: 25 becomes 12, and 17 becomes 8.",
         ),
-        Mistake(
-            "n − k places",
+        "n − k places": (
             10 * 11 * 7,
             "A 7×7 window fits into 64 pixels at 64 − 7 **+ 1** places: count it on a small example.",
         ),
-    ),
+    },
 )
 
 
@@ -76,7 +73,6 @@ def _with_bias(values):
 
 IDENTITY_START = Code(
     name="identity_start",
-    notebook="02",
     title="Start by doing nothing",
     task="""
 Write the weight and the bias of the last layer, `nn.Linear(features, 6)`, so that *every* image gets the identity
@@ -90,34 +86,29 @@ Write the weight and the bias of the last layer, `nn.Linear(features, 6)`, so th
     solution=identity_start,
     specification=_identity_layer,
     cases=lambda: [(1,), (2,), (32,)],
-    mistakes=(
-        Mistake(
-            "column by column",
+    mistakes={
+        "column by column": (
             _with_bias([1.0, 0.0, 0.0, 1.0, 0.0, 0.0]),
             "The six numbers are read *row by row*: 1 0 0, then 0 1 0. Yours is the order of columns.",
         ),
-        Mistake(
-            "all zero",
+        "all zero": (
             _with_bias([0.0] * 6),
             "With θ = 0 every output pixel looks at the image's centre: the frame is a point, and the digit is gone.",
         ),
-        Mistake(
-            "all ones",
+        "all ones": (
             _with_bias([1.0] * 6),
             "The identity is 1 on the diagonal only. With six ones all places fall onto one line.",
         ),
-        Mistake(
-            "diagonal in the weight",
+        "diagonal in the weight": (
             lambda features: (torch.eye(6, features), torch.tensor([1.0, 0, 0, 0, 1, 0])),
-            "The bias is right, but with a weight that is not 0 each image gets a θ of its own, before anything "
-            "was learned.",
+            "The bias is right, but with a weight that is not 0 each image gets a θ of its own, "
+            "before anything was learned.",
         ),
-        Mistake(
-            "weight transposed",
+        "weight transposed": (
             lambda features: (torch.zeros(features, 6), torch.tensor([1.0, 0, 0, 0, 1, 0])),
             "The weight of `nn.Linear(features, 6)` is (6, features): one *row* per number of θ.",
         ),
-    ),
+    },
 )
 
 
@@ -142,9 +133,13 @@ def _undone(degrees):
     return torch.cat([torch.linalg.inv(turn.permute(2, 0, 1)), torch.zeros(len(degrees), 2, 1, dtype=degrees.dtype)], 2)
 
 
+def _sines_of_one_sign(degrees):
+    cosine, sine, zero = degrees.deg2rad().cos(), degrees.deg2rad().sin(), 0 * degrees
+    return torch.stack([cosine, sine, zero, sine, cosine, zero], dim=1).view(-1, 2, 3)
+
+
 TURN_BACK = Code(
     name="turn_back",
-    notebook="02",
     title="The right answers for a teacher (stretch)",
     task="""
 To teach the network with supervision, every turned digit needs its right answer. Digits were seen through frames
@@ -161,37 +156,27 @@ of them *back*, for the whole batch at once.
     cases=lambda: [
         (torch.tensor(angles, dtype=dtype),)
         for angles in ([0.0], [30.0], [90.0, -45.0], [10.0, 200.0, -75.0])
-        for dtype in (torch.float64, torch.float32)
+        for dtype in FLOATS
     ],
     differentiable=(0,),
-    mistakes=(
-        Mistake(
-            "inverse θ",
+    mistakes={
+        "inverse θ": (
             lambda degrees: _turned(torch.deg2rad(degrees)),
             "That is the turn itself, once more: through this frame the digit would be turned twice as far.",
         ),
-        Mistake(
-            "degrees for radians",
+        "degrees for radians": (
             lambda degrees: _turned(-degrees),
             "`sin` and `cos` take radians, and get degrees here: `torch.deg2rad`.",
         ),
-        Mistake(
-            "sines of one sign",
-            lambda degrees: torch.stack(
-                [
-                    torch.stack([degrees.deg2rad().cos(), degrees.deg2rad().sin(), 0 * degrees], dim=1),
-                    torch.stack([degrees.deg2rad().sin(), degrees.deg2rad().cos(), 0 * degrees], dim=1),
-                ],
-                dim=1,
-            ),
+        "sines of one sign": (
+            _sines_of_one_sign,
             "The two sines of a turn have opposite signs. With the same sign the frame is mirrored or sheared.",
         ),
-        Mistake(
-            "x and y swapped",
+        "x and y swapped": (
             lambda degrees: _turned(-torch.deg2rad(degrees)).flip(1),
             "The two rows are exchanged: the first one makes x, the second y.",
         ),
-    ),
+    },
 )
 
 EXERCISES = (CONV_OUTPUT, IDENTITY_START, TURN_BACK)

@@ -5,13 +5,21 @@ import math
 import torch
 import torch.nn.functional as F
 
-from stncourse.exercises._model import Code, Mistake, Question, cases_by_size
+from stncourse.exercises._classic import (
+    hw_transposed,
+    other_align_corners,
+    shift_negated,
+    theta_inverted,
+    theta_transposed,
+    xy_swapped,
+)
+from stncourse.exercises._inputs import FLOATS, thetas
+from stncourse.exercises._model import Code, Question, cases_by_size
 from stncourse.exercises._pictures import places
 from stncourse.grids import affine_grid
 
 WHICH_WAY = Question(
     name="which_way",
-    notebook="03",
     title="Which way does it go?",
     task="""
 θ is the identity, only with $t_y = +0.4$. Remember that y points **down**. Which way does the *digit* move? Answer
@@ -25,23 +33,17 @@ without running anything: `"up"`, `"down"`, `"left"` or `"right"`.
     options=("up", "down", "left", "right"),
     answer=lambda: "up",
     explanation="The frame goes down, so what is seen through it comes out further up: θ maps output → input.",
-    mistakes=(
-        Mistake(
-            "translation sign",
-            "down",
-            "ty = +0.4 moves the *frame* down. What you see through it goes the other way.",
-        ),
-        Mistake(
-            "x and y swapped",
+    mistakes={
+        "translation sign": ("down", "ty = +0.4 moves the *frame* down. What you see through it goes the other way."),
+        "x and y swapped": (
             "left",
             "That would be tx: the first number of a place is x (to the right), the second y (down). ty moves along y.",
         ),
-        Mistake(
-            "x and y swapped, translation sign",
+        "x and y swapped, translation sign": (
             "right",
             "ty moves along y, up or down; and the digit goes against the frame.",
         ),
-    ),
+    },
 )
 
 
@@ -66,7 +68,6 @@ def _centers_one_by_one(count, align_corners):
 
 PIXEL_CENTERS = Code(
     name="pixel_centers",
-    notebook="03",
     title="Two rulers",
     task="""
 Write the ruler, in both opinions: the places of the centres of `count` pixels between −1 and 1. With
@@ -75,34 +76,30 @@ One lone pixel lies at 0 either way.
 """,
     hints=(
         "Draw four pixels as boxes. How wide is one when the whole row is 2 wide? Where is the middle of the first?",
-        "`False`: a pixel is `2 / count` wide, and the first centre is half of that from −1. `True`: from first "
-        "to last centre "
-        "there are `count - 1` steps.",
+        "`False`: a pixel is `2 / count` wide, and the first centre is half of that from −1. `True`: from first to "
+        "last centre there are `count - 1` steps.",
         "`True` with one pixel would divide by 0: answer that case first.",
     ),
     solution=my_pixel_centers,
     specification=_centers_one_by_one,
     cases=lambda: [(count, align) for count in (1, 2, 3, 4, 7, 28) for align in (False, True)],
-    mistakes=(
-        Mistake(
-            "wrong align_corners",
+    mistakes={
+        "wrong align_corners": (
             lambda count, align_corners: _centers_one_by_one(count, not align_corners),
             "The two rulers are exchanged: with `align_corners=True` the *centres* of the outer pixels lie at ±1.",
         ),
-        Mistake(
-            "align_corners not honoured",
+        "align_corners not honoured": (
             lambda count, align_corners: _centers_one_by_one(count, False),
             "You answer the same for both rulers. With `align_corners=True` the first centre lies at −1 itself.",
         ),
-        Mistake(
-            "off by half a pixel",
+        "off by half a pixel": (
             lambda count, align_corners: (
                 _centers_one_by_one(count, True) if align_corners else 2 * torch.arange(count) / count - 1
             ),
-            "Those are the *left edges* of the pixels: with `align_corners=False` a centre lies half a pixel "
-            "further right.",
+            "Those are the *left edges* of the pixels: "
+            "with `align_corners=False` a centre lies half a pixel further right.",
         ),
-    ),
+    },
 )
 
 
@@ -120,33 +117,17 @@ def _grid(theta, size):
     return F.affine_grid(theta, (len(theta), 1, *size), align_corners=False)
 
 
-def _some_thetas(count, dtype, seed):
-    """θ of every kind, none of them special."""
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(count, 2, 3, generator=generator, dtype=dtype)
-    return torch.eye(2, 3, dtype=dtype) + 0.4 * noise
-
-
 def _grid_cases():
     identity = torch.eye(2, 3, dtype=torch.float64)[None]
     right = torch.tensor([[[1.0, 0.0, 0.4], [0.0, 1.0, 0.0]]], dtype=torch.float64)
     turned = torch.tensor([[[0.8, -0.6, 0.0], [0.6, 0.8, 0.0]]], dtype=torch.float64)
     simple = [(theta, size) for size in ((1, 1), (1, 2), (2, 3)) for theta in (identity, right, turned)]
     random = [
-        (_some_thetas(count, dtype, seed=count), size)
+        (thetas(count, dtype, seed=count), size)
         for count, size in ((1, (1, 4)), (2, (3, 2)), (3, (4, 5)), (5, (6, 6)))
-        for dtype in (torch.float64, torch.float32)
+        for dtype in FLOATS
     ]
     return cases_by_size(simple + random)
-
-
-def _inverse(theta):
-    last = torch.tensor([0.0, 0.0, 1.0], dtype=theta.dtype).expand(len(theta), 1, 3)
-    return torch.linalg.inv(torch.cat([theta, last], dim=1))[:, :2]
-
-
-def _with_other_shift(theta):
-    return torch.cat([theta[:, :, :2], -theta[:, :, 2:]], dim=2)
 
 
 def _half_a_pixel(theta, size):
@@ -159,7 +140,6 @@ def _half_a_pixel(theta, size):
 
 AFFINE_GRID = Code(
     name="affine_grid",
-    notebook="03",
     title="The grid, from memory",
     task="""
 Scroll so that `my_affine_grid` above is out of sight, and write it again: θ times the base grid, for a batch of θ
@@ -167,71 +147,62 @@ and any size, with `align_corners=False`. Equal to torch's, and its gradient by 
 """,
     hints=(
         "Three steps: the centres along x and along y; the base grid of all $(x, y, 1)$; the product with θ.",
-        "`torch.meshgrid(y, x, indexing='ij')` makes the places of all pixels, row by row. Stack them as (x, y, "
-        "1), x first.",
-        "One place is a *row* (x, y, 1), so the product is `base @ theta.transpose(1, 2)`, and a view brings back"
-        " height and width.",
+        "`torch.meshgrid(y, x, indexing='ij')` makes the places of all pixels, row by row. "
+        "Stack them as (x, y, 1), x first.",
+        "One place is a *row* (x, y, 1), so the product is `base @ theta.transpose(1, 2)`, "
+        "and a view brings back height and width.",
     ),
     solution=grid_from_memory,
     specification=_grid,
     cases=_grid_cases,
     differentiable=(0,),
-    draw=places(lambda arguments: arguments[1]),
+    draw=places,
     example=lambda: (torch.tensor([[[0.8, -0.3, 0.1], [0.3, 0.8, 0.0]]]), (4, 6)),
-    mistakes=(
-        Mistake(
-            "x and y swapped",
-            lambda theta, size: _grid(theta, size).flip(-1),
-            "x and y are swapped in the answer: a place is (x, y), the column first, though an image is indexed "
-            "[row, column].",
+    mistakes={
+        "x and y swapped": (
+            xy_swapped(_grid),
+            "x and y are swapped in the answer: a place is (x, y), the column first, "
+            "though an image is indexed [row, column].",
         ),
-        Mistake(
-            "x and y swapped in the base grid",
+        "x and y swapped in the base grid": (
             lambda theta, size: _grid(theta[:, :, [1, 0, 2]], size),
-            "x and y are swapped *before* θ: stack the base grid as (x, y, 1). Along a row of the image it is x "
-            "that grows.",
+            "x and y are swapped *before* θ: stack the base grid as (x, y, 1). "
+            "Along a row of the image it is x that grows.",
         ),
-        Mistake(
-            "inverse θ",
-            lambda theta, size: _grid(_inverse(theta), size),
-            "You use the inverse of θ. θ maps output → input already: the output's place goes in, the input's "
-            "comes out.",
+        "inverse θ": (
+            theta_inverted(_grid),
+            "You use the inverse of θ. θ maps output → input already: the output's place goes in, "
+            "the input's comes out.",
         ),
-        Mistake(
-            "wrong align_corners",
-            lambda theta, size: affine_grid(theta, size, align_corners=True),
-            "That is `align_corners=True`: your first and last centre lie at ±1. Here ±1 are the outer *edges* of"
-            " the image.",
+        "wrong align_corners": (
+            other_align_corners(affine_grid),
+            "That is `align_corners=True`: your first and last centre lie at ±1. "
+            "Here ±1 are the outer *edges* of the image.",
         ),
-        Mistake(
-            "translation sign",
-            lambda theta, size: _grid(_with_other_shift(theta), size),
+        "translation sign": (
+            shift_negated(_grid),
             "The shift has the wrong sign: tx and ty are simply added to the place.",
         ),
-        Mistake(
-            "no translation",
+        "no translation": (
             lambda theta, size: _grid(theta * torch.tensor([1.0, 1, 0], dtype=theta.dtype), size),
             "θ's last column has no effect: the base grid needs a 1 behind x and y.",
         ),
-        Mistake(
-            "off by half a pixel",
+        "off by half a pixel": (
             _half_a_pixel,
-            "Everything is off by half a pixel: you take the pixels' left and top *edges*. A centre lies at (2i +"
-            " 1)/n − 1.",
+            "Everything is off by half a pixel: you take the pixels' left and top *edges*. "
+            "A centre lies at (2i + 1)/n − 1.",
         ),
-        Mistake(
-            "H and W transposed",
-            lambda theta, size: _grid(theta, size[::-1]),
-            "Height and width are exchanged: `size` is (height, width), and the grid has `height` rows of `width`"
-            " places.",
+        "H and W transposed": (
+            hw_transposed(_grid),
+            "Height and width are exchanged: `size` is (height, width), "
+            "and the grid has `height` rows of `width` places.",
         ),
-        Mistake(
-            "θ transposed",
-            lambda theta, size: _grid(torch.cat([theta[:, :, :2].transpose(1, 2), theta[:, :, 2:]], 2), size),
-            "θ's left 2×2 block is used transposed, which turns the other way: a place is a row here, so θ has to"
-            " be transposed once.",
+        "θ transposed": (
+            theta_transposed(_grid),
+            "θ's left 2×2 block is used transposed, which turns the other way: a place is a row here, "
+            "so θ has to be transposed once.",
         ),
-    ),
+    },
 )
 
 
@@ -254,7 +225,6 @@ def _turn_by_matrices(degrees, size):
 
 TURN_IN_PIXELS = Code(
     name="turn_in_pixels",
-    notebook="03",
     title="A turn that stays a turn (stretch)",
     task="""
 On a 20×40 image the naive turn by 45° was a skew. Write the θ whose frame is turned clockwise by `degrees` *in
@@ -263,8 +233,8 @@ numbers in, a (2, 3) tensor out.
 """,
     hints=(
         "`math.sin` wants radians.",
-        "$R$ has rows (cos, −sin) and (sin, cos). With a diagonal $D$, the entry in row i, column j of $D^{-1} R D$ is "
-        "$R_{ij} D_j / D_i$.",
+        "$R$ has rows (cos, −sin) and (sin, cos). With a diagonal $D$, the entry in row i, "
+        "column j of $D^{-1} R D$ is $R_{ij} D_j / D_i$.",
         "So cos stays as it is, −sin is multiplied by H/W, and +sin by W/H.",
     ),
     solution=turn_in_pixels,
@@ -272,28 +242,24 @@ numbers in, a (2, 3) tensor out.
     cases=lambda: [
         (degrees, size) for size in ((1, 2), (2, 2), (3, 5), (40, 20), (28, 28)) for degrees in (0.0, 30.0, -75.0)
     ],
-    mistakes=(
-        Mistake(
-            "turned on the ruler",
+    mistakes={
+        "turned on the ruler": (
             lambda degrees, size: _turn_by_matrices(degrees, (1, 1)),
             "That is the naive turn: it does not look at `size`, and comes out skewed where the image is not square.",
         ),
-        Mistake(
-            "H and W transposed",
-            lambda degrees, size: _turn_by_matrices(degrees, size[::-1]),
+        "H and W transposed": (
+            hw_transposed(_turn_by_matrices),
             "Height and width are exchanged, or D stands where D⁻¹ belongs: −sin gets H/W, +sin gets W/H.",
         ),
-        Mistake(
-            "degrees for radians",
+        "degrees for radians": (
             lambda degrees, size: _turn_by_matrices(math.degrees(degrees), size),
             "`sin` and `cos` take radians, and get degrees here: `math.radians(degrees)`.",
         ),
-        Mistake(
-            "inverse θ",
+        "inverse θ": (
             lambda degrees, size: _turn_by_matrices(-degrees, size),
             "The frame turns the other way. y points *down*, so clockwise is (cos, −sin), (sin, cos).",
         ),
-    ),
+    },
 )
 
 EXERCISES = (WHICH_WAY, PIXEL_CENTERS, AFFINE_GRID, TURN_IN_PIXELS)

@@ -5,7 +5,9 @@ import math
 import torch
 import torch.nn.functional as F
 
-from stncourse.exercises._model import Code, Mistake, Question, cases_by_size
+from stncourse.exercises._classic import other_align_corners
+from stncourse.exercises._inputs import a_digit, in_both_types, seeded
+from stncourse.exercises._model import Code, Question, cases_by_size
 from stncourse.exercises._pictures import warped
 
 
@@ -21,57 +23,26 @@ def color_between(image, x, y):
     return total
 
 
-def _color_by_the_formula(image, x, y):
-    """Equation 5 of the paper, over all pixels."""
+def _color_by_the_formula(image, x, y, kernel=lambda distance: max(0, 1 - abs(distance))):
+    """Equation 3 of the paper, over all pixels; with this kernel it is equation 5."""
     total = 0.0
     for n in range(image.shape[0]):
         for m in range(image.shape[1]):
-            total += image[n, m].item() * max(0, 1 - abs(x - m)) * max(0, 1 - abs(y - n))
+            total += image[n, m].item() * kernel(x - m) * kernel(y - n)
     return total
-
-
-def _color_with_repeated_edge(image, x, y):
-    height, width = image.shape
-    return _color_by_the_formula(image, min(max(x, 0), width - 1), min(max(y, 0), height - 1))
-
-
-def _weights_exchanged(image, x, y):
-    height, width = image.shape
-    left, top = math.floor(x), math.floor(y)
-    total = 0.0
-    for m, weight_x in ((left, x - left), (left + 1, left + 1 - x)):
-        for n, weight_y in ((top, y - top), (top + 1, top + 1 - y)):
-            if 0 <= m < width and 0 <= n < height:
-                total += image[n, m].item() * weight_x * weight_y
-    return total
-
-
-def _nearest(image, x, y):
-    column, row = math.floor(x + 0.5), math.floor(y + 0.5)
-    inside = 0 <= row < image.shape[0] and 0 <= column < image.shape[1]
-    return image[row, column].item() if inside else 0.0
 
 
 def _color_cases():
     small = torch.tensor([[0.2, 0.8], [0.4, 1.0], [0.6, 0.1]])
-    places = (
-        (0.0, 0.0),
-        (1.0, 2.0),
-        (0.25, 0.0),
-        (0.3, 1.6),
-        (0.9, 0.2),
-        (-0.4, 0.3),
-        (0.5, 2.7),
-        (1.2, 1.0),
-        (-5.0, 1.0),
-    )
-    large = torch.rand(5, 7, generator=torch.Generator().manual_seed(0))
-    return [(small, x, y) for x, y in places] + [(large, 4.4, 2.8), (large, 5.9, 0.1), (large, 6.5, 4.5)]
+    inside = ((0.0, 0.0), (1.0, 2.0), (0.25, 0.0), (0.3, 1.6), (0.9, 0.2))
+    at_the_edge = ((-0.4, 0.3), (0.5, 2.7), (1.2, 1.0), (-5.0, 1.0))
+    large = torch.rand(5, 7, **seeded(0))
+    on_small = [(small, x, y) for x, y in (*inside, *at_the_edge)]
+    return [*on_small, (large, 4.4, 2.8), (large, 5.9, 0.1), (large, 6.5, 4.5)]
 
 
 COLOR_BETWEEN = Code(
     name="color_between",
-    notebook="04",
     title="One colour, by hand",
     task="""
 The colour at *one* place, without looking at all the pixels: find the four neighbours of (x, y), weigh each by its
@@ -85,29 +56,27 @@ nearness, add. A neighbour that lies outside the image counts as 0.
     solution=color_between,
     specification=_color_by_the_formula,
     cases=_color_cases,
-    mistakes=(
-        Mistake(
-            "x and y swapped",
+    mistakes={
+        "x and y swapped": (
             lambda image, x, y: _color_by_the_formula(image.T, x, y),
             "x and y are swapped: an image is indexed `image[row, column]`, that is [y, x].",
         ),
-        Mistake(
-            "weights exchanged",
-            _weights_exchanged,
+        "weights exchanged": (
+            lambda image, x, y: _color_by_the_formula(image, x, y, lambda d: abs(d) if -1 <= d < 1 else 0),
             "The weights are exchanged: the *nearer* neighbour counts more. At x = 0.25 column 0 has the weight 0.75.",
         ),
-        Mistake(
-            "zero padding not honoured",
-            _color_with_repeated_edge,
-            "Outside the image you repeat its edge. Here a neighbour outside counts as 0, so the colour fades out"
-            " over one pixel.",
+        "zero padding not honoured": (
+            lambda image, x, y: _color_by_the_formula(
+                image, min(max(x, 0), image.shape[1] - 1), min(max(y, 0), image.shape[0] - 1)
+            ),
+            "Outside the image you repeat its edge. Here a neighbour outside counts as 0, "
+            "so the colour fades out over one pixel.",
         ),
-        Mistake(
-            "nearest",
-            _nearest,
+        "nearest": (
+            lambda image, x, y: _color_by_the_formula(image, x, y, lambda d: -0.5 <= d < 0.5),
             "That is the nearest pixel's colour alone. It would have no slope: mix the four neighbours.",
         ),
-    ),
+    },
 )
 
 
@@ -134,30 +103,23 @@ def _sample(images, grid, mode="bilinear", padding="zeros", align_corners=False)
 
 def _sample_cases():
     """Images from 1×2 up; grids that lie on the image, between its pixels, and beyond its edge."""
+    shapes = [  # of the images, and (H_out, W_out)
+        ((1, 1, 1, 2), (1, 1)),
+        ((1, 1, 2, 3), (1, 2)),
+        ((1, 1, 3, 2), (2, 3)),
+        ((2, 1, 4, 3), (3, 4)),
+        ((3, 2, 5, 6), (4, 3)),
+    ]
     cases = []
-    for seed, (count, channels, size, out) in enumerate(
-        [
-            (1, 1, (1, 2), (1, 1)),
-            (1, 1, (2, 3), (1, 2)),
-            (1, 1, (3, 2), (2, 3)),
-            (2, 1, (4, 3), (3, 4)),
-            (3, 2, (5, 6), (4, 3)),
-        ]
-    ):
-        for dtype in (torch.float64, torch.float32):
-            generator = torch.Generator().manual_seed(seed)
-            images = torch.rand(count, channels, *size, generator=generator, dtype=dtype)
-            grid = 2.6 * torch.rand(count, *out, 2, generator=generator, dtype=dtype) - 1.3
-            cases.append((images, grid))
+    for (shape, out), random in in_both_types(shapes):
+        images = torch.rand(shape, **random)
+        cases.append((images, 2.6 * torch.rand(len(images), *out, 2, **random) - 1.3))
     return cases_by_size(cases)
 
 
-def a_digit(label=3):
-    """A shipped digit, ``(1, 1, 28, 28)`` float32 in [0, 1], for pictures."""
-    from stncourse.data import load_digits
-
-    digits = load_digits("test", source="offline")
-    return digits.images[digits.labels == label][2:3] / 255
+def _sides(images):
+    """(width, height), as the grid has them."""
+    return torch.tensor(images.shape[:1:-1], dtype=images.dtype)
 
 
 def _digit_and_frame():
@@ -169,7 +131,6 @@ def _digit_and_frame():
 
 BILINEAR_SAMPLE = Code(
     name="bilinear_sample",
-    notebook="04",
     title="The sampler, for real images",
     task="""
 The sampler above knows one grey image. Write it for what a network has: a batch of N images with C channels each,
@@ -177,65 +138,52 @@ every image with a grid of its own. `align_corners=False`, outside lies 0. Equal
 gradients, by the images and by the grid.
 """,
     hints=(
-        "Start from `my_bilinear_sample` of this page. Only the picking of pixels changes: what comes out for one"
-        " place is now C numbers.",
-        "With `image = torch.arange(N).view(-1, 1, 1)`, `images[image, :, row, column]` has the shape (N, H_out, "
-        "W_out, C).",
-        "The weights are (N, H_out, W_out): give them a last axis with `[..., None]`. At the end bring C to its "
-        "place with `permute`.",
+        "Start from `my_bilinear_sample` of this page. Only the picking of pixels changes: what comes out for one "
+        "place is now C numbers.",
+        "With `image = torch.arange(N).view(-1, 1, 1)`, "
+        "`images[image, :, row, column]` has the shape (N, H_out, W_out, C).",
+        "The weights are (N, H_out, W_out): give them a last axis with `[..., None]`. "
+        "At the end bring C to its place with `permute`.",
     ),
     solution=sample_batch,
     specification=_sample,
     cases=_sample_cases,
     differentiable=(0, 1),
-    draw=warped(lambda arguments: arguments[0]),
+    draw=warped,
     example=_digit_and_frame,
-    mistakes=(
-        Mistake(
-            "x and y swapped",
+    mistakes={
+        "x and y swapped": (
             lambda images, grid: _sample(images, grid.flip(-1)),
             "x and y are swapped: `grid[..., 0]` is x, the *column*; `grid[..., 1]` is y, the *row*.",
         ),
-        Mistake(
-            "wrong align_corners",
-            lambda images, grid: _sample(images, grid, align_corners=True),
-            "That is the ruler of `align_corners=True`. With `False`, −1 is the outer *edge*: pixel = ((x + 1) · "
-            "W − 1) / 2.",
+        "wrong align_corners": (
+            other_align_corners(_sample),
+            "That is the ruler of `align_corners=True`. With `False`, −1 is the outer *edge*: "
+            "pixel = ((x + 1) · W − 1) / 2.",
         ),
-        Mistake(
-            "off by half a pixel",
+        "off by half a pixel": (
             lambda images, grid: _sample(images, grid + 1 / _sides(images)),
-            "Everything is off by half a pixel: (x + 1) · W / 2 counts from the image's *edge*. The centre of "
-            "pixel 0 lies half a "
-            "pixel from there.",
+            "Everything is off by half a pixel: (x + 1) · W / 2 counts from the image's *edge*. The centre of pixel 0 "
+            "lies half a pixel from there.",
         ),
-        Mistake(
-            "zero padding not honoured",
+        "zero padding not honoured": (
             lambda images, grid: _sample(images, grid, padding="border"),
             "Outside the image you repeat its edge: that is what `clamp` does. A neighbour outside has to count as 0.",
         ),
-        Mistake(
-            "nearest",
+        "nearest": (
             lambda images, grid: _sample(images, grid, mode="nearest"),
             "You take the nearest pixel alone. Mix the four neighbours, or no slope will arrive at the grid.",
         ),
-        Mistake(
-            "H and W transposed",
+        "H and W transposed": (
             lambda images, grid: _sample(images, grid).transpose(2, 3),
             "The output is transposed: its height and width are those of the grid, H_out rows of W_out pixels.",
         ),
-        Mistake(
-            "H and W exchanged on the ruler",
+        "H and W exchanged on the ruler": (
             lambda images, grid: _sample(images, (grid + 1) * _sides(images).flip(0) / _sides(images) - 1),
             "x is measured with the height, and y with the width: x runs along the image's *width*.",
         ),
-    ),
+    },
 )
-
-
-def _sides(images):
-    """(width, height), as the grid has them."""
-    return torch.tensor(images.shape[:1:-1], dtype=images.dtype)
 
 
 def sample_on_background(images, grid, background):
@@ -250,23 +198,13 @@ def _sample_on_a_larger_canvas(images, grid, background):
     return F.grid_sample(canvas, grid / 3, align_corners=False)
 
 
-def _background_cases():
-    return [(images, grid, background) for images, grid in _sample_cases() for background in (-0.5, 2.0)]
-
-
-def _paint_the_zeros(images, grid, background):
-    seen = _sample(images, grid)
-    return torch.where(seen == 0, torch.full_like(seen, background), seen)
-
-
-def _paint_outside(images, grid, background):
-    outside = (grid.abs() > 1).any(-1)[:, None]
-    return torch.where(outside, torch.full_like(_sample(images, grid), background), _sample(images, grid))
+def _wide_frame_on_grey():
+    theta = torch.tensor([[[1.6, 0.0, 0.0], [0.0, 1.6, 0.0]]])
+    return a_digit(), F.affine_grid(theta, (1, 1, 28, 28), align_corners=False), 0.4
 
 
 SAMPLE_ON_BACKGROUND = Code(
     name="sample_on_background",
-    notebook="04",
     title="No bright frame",
     task="""
 `F.grid_sample` knows only one colour for the outside: 0. Make it pad with any `background`. Between the last pixel
@@ -279,51 +217,42 @@ operations are enough.
     ),
     solution=sample_on_background,
     specification=_sample_on_a_larger_canvas,
-    cases=_background_cases,
+    cases=lambda: [(*case, background) for case in _sample_cases() for background in (-0.5, 2.0)],
     differentiable=(0, 1),
-    draw=warped(lambda arguments: arguments[0]),
-    example=lambda: (*_wide_frame(), 0.4),
-    mistakes=(
-        Mistake(
-            "zero padding",
+    draw=warped,
+    example=_wide_frame_on_grey,
+    mistakes={
+        "zero padding": (
             lambda images, grid, background: _sample(images, grid),
             "The outside is still 0. On normalised digits that is the bright frame.",
         ),
-        Mistake(
-            "not moved back",
+        "not moved back": (
             lambda images, grid, background: _sample(images - background, grid),
             "You moved the background to 0 and sampled, but did not move back.",
         ),
-        Mistake(
-            "background added twice",
+        "background added twice": (
             lambda images, grid, background: _sample(images, grid) + background,
-            "Outside it is right, but inside everything became brighter by the background: it has to be taken off"
-            " *before* sampling.",
+            "Outside it is right, but inside everything became brighter by the background: "
+            "it has to be taken off *before* sampling.",
         ),
-        Mistake(
-            "moved the wrong way",
+        "moved the wrong way": (
             lambda images, grid, background: _sample(images + background, grid) - background,
             "The signs are exchanged: the outside came out as −background.",
         ),
-        Mistake(
-            "painted over",
-            _paint_the_zeros,
-            "You paint what came out as 0: a pixel half outside is mixed with black still, and a black pixel "
-            "inside is painted too.",
+        "painted over": (
+            lambda images, grid, background: torch.where(_sample(images, grid) == 0, background, _sample(images, grid)),
+            "You paint what came out as 0: a pixel half outside is mixed with black still, "
+            "and a black pixel inside is painted too.",
         ),
-        Mistake(
-            "hard edge",
-            _paint_outside,
-            "You paint the places outside ±1: but the last half pixel inside is mixed with black still, and the "
-            "edge is a jump.",
+        "hard edge": (
+            lambda images, grid, background: torch.where(
+                (grid.abs() > 1).any(-1)[:, None], background, _sample(images, grid)
+            ),
+            "You paint the places outside ±1: but the last half pixel inside is mixed with black still, "
+            "and the edge is a jump.",
         ),
-    ),
+    },
 )
-
-
-def _wide_frame():
-    theta = torch.tensor([[[1.6, 0.0, 0.0], [0.0, 1.6, 0.0]]])
-    return a_digit(), F.affine_grid(theta, (1, 1, 28, 28), align_corners=False)
 
 
 def _slope_by_autograd():
@@ -337,7 +266,6 @@ def _slope_by_autograd():
 
 SLOPE = Question(
     name="slope_by_place",
-    notebook="04",
     title="How steep?",
     task="""
 A row of 20 pixels; column 7 has the colour 0.2, column 8 has 0.8. The place x lies between them, 0.3 pixels right
@@ -352,25 +280,22 @@ paper.
     answer=_slope_by_autograd,
     explanation="Right minus left neighbour is 0.6 per pixel, and one unit of the ruler is 10 pixels. Where between "
     "the two the place lies does not matter.",
-    mistakes=(
-        Mistake(
-            "per pixel",
+    mistakes={
+        "per pixel": (
             0.6,
             "That is the slope per *pixel*. x is on the ruler from −1 to 1, where one unit is many pixels.",
         ),
-        Mistake("sign", -6.0, "The sign is wrong: further right lies the brighter pixel, so the colour grows with x."),
-        Mistake("whole width for half", 12.0, "The ruler is 2 long, not 1: one unit is *half* the row."),
-        Mistake(
-            "colour for slope",
+        "sign": (-6.0, "The sign is wrong: further right lies the brighter pixel, so the colour grows with x."),
+        "whole width for half": (12.0, "The ruler is 2 long, not 1: one unit is *half* the row."),
+        "colour for slope": (
             0.2 * 0.7 + 0.8 * 0.3,
             "That is the colour at this place. Asked is how fast it changes when the place moves.",
         ),
-        Mistake(
-            "divided for multiplied",
+        "divided for multiplied": (
             0.06,
             "One unit of x is *many* pixels, so the colour changes more than per pixel, not less.",
         ),
-    ),
+    },
 )
 
 EXERCISES = (COLOR_BETWEEN, SLOPE, BILINEAR_SAMPLE, SAMPLE_ON_BACKGROUND)

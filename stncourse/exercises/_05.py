@@ -5,9 +5,12 @@ import statistics
 import torch
 import torch.nn.functional as F
 
-from stncourse.data import BACKGROUND
-from stncourse.exercises._model import Code, Mistake, Question, cases_by_size
+from stncourse.data import BACKGROUND, normalize
+from stncourse.exercises._inputs import FLOATS, a_digit, in_both_types, seeded
+from stncourse.exercises._model import Code, Question, cases_by_size
 from stncourse.exercises._pictures import warped
+from stncourse.grids import affine_grid
+from stncourse.sampling import bilinear_sample
 
 
 def my_nll(log_probabilities, labels):
@@ -19,16 +22,15 @@ def my_nll(log_probabilities, labels):
 def _nll_cases():
     cases = []
     for count in (1, 2, 5):
-        for dtype in (torch.float64, torch.float32):
-            generator = torch.Generator().manual_seed(count)
-            answers = torch.randn(count, 10, generator=generator, dtype=dtype).log_softmax(1)
-            cases.append((answers, torch.randint(10, (count,), generator=generator)))
+        for dtype in FLOATS:
+            random = seeded(count, dtype)
+            answers = torch.randn(count, 10, **random).log_softmax(1)
+            cases.append((answers, torch.randint(10, (count,), generator=random["generator"])))
     return cases
 
 
 NLL = Code(
     name="nll",
-    notebook="05",
     title="The loss, by hand",
     task="""
 The network answers with ten log-probabilities per image. Write the loss: minus the one of the *true* digit,
@@ -42,35 +44,30 @@ averaged over the batch. Without `F.nll_loss`, and with its gradient.
     specification=lambda log_probabilities, labels: F.nll_loss(log_probabilities, labels),
     cases=_nll_cases,
     differentiable=(0,),
-    mistakes=(
-        Mistake(
-            "sign",
+    mistakes={
+        "sign": (
             lambda answers, labels: -F.nll_loss(answers, labels),
             "The sign is missing: log-probabilities are negative, and a loss has to *fall* when the network improves.",
         ),
-        Mistake(
-            "sum for mean",
+        "sum for mean": (
             lambda answers, labels: F.nll_loss(answers, labels, reduction="sum"),
-            "That is the sum over the batch: with twice as many images the steps would be twice as long. Take the"
-            " mean.",
+            "That is the sum over the batch: "
+            "with twice as many images the steps would be twice as long. Take the mean.",
         ),
-        Mistake(
-            "probability for log-probability",
+        "probability for log-probability": (
             lambda answers, labels: F.nll_loss(answers.exp(), labels),
             "You take minus the *probability*. The loss is minus its logarithm, which is what came in.",
         ),
-        Mistake(
-            "the answer for the truth",
+        "the answer for the truth": (
             lambda answers, labels: -answers.max(dim=1).values.mean(),
-            "You take the largest log-probability: how sure the network is, right or wrong. Asked is the one of "
-            "the true digit.",
+            "You take the largest log-probability: how sure the network is, right or wrong. "
+            "Asked is the one of the true digit.",
         ),
-        Mistake(
-            "all columns",
+        "all columns": (
             lambda answers, labels: -answers.mean(),
             "You average all ten columns. Only the one of the true digit counts.",
         ),
-    ),
+    },
 )
 
 
@@ -84,9 +81,6 @@ def stn_by_hand(images, weight, bias):
 
 def _stn(images, weight, bias, grid_corners=False, background=BACKGROUND, change=lambda theta: theta):
     """The three parts, as the package has them."""
-    from stncourse.grids import affine_grid
-    from stncourse.sampling import bilinear_sample
-
     theta = torch.einsum("np,kp->nk", images.flatten(1), weight) + bias
     grid = affine_grid(change(theta.reshape(-1, 2, 3)), tuple(images.shape[-2:]), grid_corners)
     return bilinear_sample(images - background, grid) + background
@@ -94,27 +88,21 @@ def _stn(images, weight, bias, grid_corners=False, background=BACKGROUND, change
 
 def _stn_cases():
     cases = []
-    for seed, shape in enumerate([(1, 1, 2, 3), (2, 1, 3, 4), (3, 2, 5, 4)]):
-        for dtype in (torch.float64, torch.float32):
-            generator = torch.Generator().manual_seed(seed)
-            images = torch.randn(shape, generator=generator, dtype=dtype)
-            weight = 0.1 * torch.randn(6, images[0].numel(), generator=generator, dtype=dtype)
-            bias = torch.tensor([1.1, -0.3, 0.2, 0.4, 1.2, -0.1], dtype=dtype)
-            cases.append((images, weight, bias))
+    for shape, random in in_both_types([(1, 1, 2, 3), (2, 1, 3, 4), (3, 2, 5, 4)]):
+        images = torch.randn(shape, **random)
+        weight = 0.1 * torch.randn(6, images[0].numel(), **random)
+        bias = torch.tensor([1.1, -0.3, 0.2, 0.4, 1.2, -0.1], dtype=images.dtype)
+        cases.append((images, weight, bias))
     return cases_by_size(cases)
 
 
 def _stn_example():
-    from stncourse.data import normalize
-    from stncourse.exercises._04 import a_digit
-
     images = normalize(a_digit())
     return images, torch.zeros(6, images.numel()), torch.tensor([0.9, -0.6, 0.1, 0.6, 0.9, 0.2])
 
 
 STN_BY_HAND = Code(
     name="stn_by_hand",
-    notebook="05",
     title="A whole transformer in four lines",
     task="""
 Localization, grid, sampler, all in one function. The localization network is a single linear layer: it flattens
@@ -131,45 +119,39 @@ the images' own size, and the sampler. The images are normalised, so outside lie
     specification=_stn,
     cases=_stn_cases,
     differentiable=(0, 1, 2),
-    draw=warped(lambda arguments: arguments[0]),
+    draw=warped,
     example=_stn_example,
-    mistakes=(
-        Mistake(
-            "zero padding",
+    mistakes={
+        "zero padding": (
             lambda images, weight, bias: _stn(images, weight, bias, background=0.0),
             "Outside lies 0: on normalised images that is the bright frame. Pad with `BACKGROUND`.",
         ),
-        Mistake(
-            "wrong align_corners",
+        "wrong align_corners": (
             lambda images, weight, bias: _stn(images, weight, bias, grid_corners=True),
             "The grid is made with `align_corners=True` and read with `False`: two rulers.",
         ),
-        Mistake(
-            "θ read by columns",
+        "θ read by columns": (
             lambda images, weight, bias: _stn(
                 images, weight, bias, change=lambda t: t.reshape(-1, 3, 2).transpose(1, 2).contiguous()
             ),
             "Six numbers are two rows of three: `.view(-1, 2, 3)`. Yours are three rows of two, transposed.",
         ),
-        Mistake(
-            "x and y swapped",
+        "x and y swapped": (
             lambda images, weight, bias: _stn(images, weight, bias, change=lambda t: t.flip(1)),
             "x and y of the grid are swapped: its last axis is (x, y).",
         ),
-        Mistake(
-            "bias forgotten",
+        "bias forgotten": (
             lambda images, weight, bias: _stn(images, weight, torch.zeros_like(bias)),
             "The bias is not added, and with it the identity is lost: θ starts near 0.",
         ),
-    ),
+    },
 )
 
-_RUNS = {"A": (2.1, 2.5, 1.7), "B": (1.9, 2.3, 2.4)}
+_RUNS = (2.1, 2.5, 1.7)
 
 
 SPREAD = Question(
     name="spread_of_seeds",
-    notebook="05",
     title="What stands behind the ±?",
     task="""
 Three seeds of one network made 2.1, 2.5 and 1.7 % errors. What is the number behind the ±, the standard deviation
@@ -180,29 +162,26 @@ of a *sample*?
         "Three runs have only two distances of their own (the third follows, as they add up to 0): divide by n − 1.",
     ),
     variable="plus_minus",
-    answer=lambda: statistics.stdev(_RUNS["A"]),
+    answer=lambda: statistics.stdev(_RUNS),
     tolerance=0.005,
     explanation="√((0² + 0.4² + 0.4²) / 2). `torch.std` and `statistics.stdev` divide by n − 1, `numpy.std` by n.",
-    mistakes=(
-        Mistake(
-            "divided by n",
-            lambda: statistics.pstdev(_RUNS["A"]),
-            "You divided by n. The mean was computed from the same three runs, so a sample's spread is divided by"
-            " n − 1.",
+    mistakes={
+        "divided by n": (
+            lambda: statistics.pstdev(_RUNS),
+            "You divided by n. The mean was computed from the same three runs, "
+            "so a sample's spread is divided by n − 1.",
         ),
-        Mistake(
-            "variance for std",
-            lambda: statistics.variance(_RUNS["A"]),
+        "variance for std": (
+            lambda: statistics.variance(_RUNS),
             "That is the variance, in squared percent. Take the root.",
         ),
-        Mistake("range", 0.8, "That is the range, from the best to the worst run. It grows with the number of runs."),
-        Mistake("mean for spread", 2.1, "That is the mean. The ± says how far a run usually is from it."),
-    ),
+        "range": (0.8, "That is the range, from the best to the worst run. It grows with the number of runs."),
+        "mean for spread": (2.1, "That is the mean. The ± says how far a run usually is from it."),
+    },
 )
 
 SEPARABLE = Question(
     name="which_claim",
-    notebook="05",
     title="What may you say?",
     task="""
 A second network made 1.9, 2.3 and 2.4 % errors (mean 2.2), the first one 2.1, 2.5 and 1.7 (mean 2.1). Which
@@ -221,20 +200,18 @@ sentence may you write?
     options=("first", "second", "equal", "open"),
     answer=lambda: "open",
     explanation="The means differ by 0.1, the runs of one network by 0.8. More seeds could settle it, either way.",
-    mistakes=(
-        Mistake(
-            "a seed's luck for a result",
+    mistakes={
+        "a seed's luck for a result": (
             "first",
-            "The means differ by 0.1, but runs of the *same* network differ by 0.8: with three other seeds the "
-            "order may be the other.",
+            "The means differ by 0.1, but runs of the *same* network differ by 0.8: "
+            "with three other seeds the order may be the other.",
         ),
-        Mistake("spread for quality", "second", "A small spread means that the runs agree, not that they are good."),
-        Mistake(
-            "no evidence for evidence of none",
+        "spread for quality": ("second", "A small spread means that the runs agree, not that they are good."),
+        "no evidence for evidence of none": (
             "equal",
             "That would have to be *shown*: with a spread this large, a true difference of 0.3 could well hide in it.",
         ),
-    ),
+    },
 )
 
 EXERCISES = (NLL, SPREAD, SEPARABLE, STN_BY_HAND)

@@ -4,18 +4,9 @@ import math
 
 import torch
 
-from stncourse.exercises._model import Code, Mistake, cases_by_size
-
-
-def _thetas(count, dtype, seed):
-    noise = torch.randn(count, 2, 3, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-    return torch.eye(2, 3, dtype=dtype) + 0.4 * noise
-
-
-def _square(theta):
-    """θ with the row 0 0 1 below."""
-    last = torch.tensor([0.0, 0.0, 1.0], dtype=theta.dtype).expand(len(theta), 1, 3)
-    return torch.cat([theta, last], dim=1)
+from stncourse.exercises._classic import hw_transposed, theta_inverted, xy_swapped
+from stncourse.exercises._inputs import FLOATS, thetas
+from stncourse.exercises._model import Code, cases_by_size
 
 
 def box_corners(theta, size):
@@ -46,7 +37,6 @@ def _corners_between_centers(theta, size):
 
 BOX_CORNERS = Code(
     name="box_corners",
-    notebook="06",
     title="Draw the frame yourself",
     task="""
 To draw the frame on an input one needs its four corners in *pixels*, where the centre of pixel (0, 0) is at 0 and x
@@ -62,47 +52,41 @@ comes first. In this order: where the output's top left, top right, bottom right
     cases=lambda: cases_by_size(
         [(torch.eye(2, 3, dtype=torch.float64)[None], (2, 2))]
         + [
-            (_thetas(count, dtype, seed=count), size)
+            (thetas(count, dtype, seed=count), size)
             for count, size in ((1, (2, 3)), (2, (5, 4)), (3, (28, 28)), (3, (42, 30)))
-            for dtype in (torch.float64, torch.float32)
+            for dtype in FLOATS
         ]
     ),
     differentiable=(0,),
-    mistakes=(
-        Mistake(
-            "x and y swapped",
-            lambda theta, size: _corners_one_by_one(theta, size).flip(-1),
+    mistakes={
+        "x and y swapped": (
+            xy_swapped(_corners_one_by_one),
             "x and y are swapped: a corner is (x, y), its column first.",
         ),
-        Mistake(
-            "H and W transposed",
-            lambda theta, size: _corners_one_by_one(theta, size[::-1]),
+        "H and W transposed": (
+            hw_transposed(_corners_one_by_one),
             "x is stretched by the height and y by the width: x runs along the image's *width*.",
         ),
-        Mistake(
-            "off by half a pixel",
+        "off by half a pixel": (
             lambda theta, size: _corners_one_by_one(theta, size) + 0.5,
-            "Half a pixel too far: −1 is the outer *edge* of the first pixel, and that lies at −0.5, as its "
-            "centre is at 0.",
+            "Half a pixel too far: −1 is the outer *edge* of the first pixel, and that lies at −0.5, "
+            "as its centre is at 0.",
         ),
-        Mistake(
-            "wrong align_corners",
+        "wrong align_corners": (
             _corners_between_centers,
-            "You put ±1 on the centres of the outer pixels: that is `align_corners=True`. Here they are the "
-            "image's edges.",
+            "You put ±1 on the centres of the outer pixels: that is `align_corners=True`. "
+            "Here they are the image's edges.",
         ),
-        Mistake(
-            "inverse θ",
-            lambda theta, size: _corners_one_by_one(torch.linalg.inv(_square(theta))[:, :2], size),
-            "That is where the *input's* corners go. θ maps output → input, so the output's corners go in, "
-            "without an inverse.",
+        "inverse θ": (
+            theta_inverted(_corners_one_by_one),
+            "That is where the *input's* corners go. θ maps output → input, "
+            "so the output's corners go in, without an inverse.",
         ),
-        Mistake(
-            "corners in another order",
+        "corners in another order": (
             lambda theta, size: _corners_one_by_one(theta, size, ((-1, -1), (1, -1), (-1, 1), (1, 1))),
             "The corners are right, but in another order: go *round* the frame, or its outline is drawn crosswise.",
         ),
-    ),
+    },
 )
 
 
@@ -126,7 +110,6 @@ def _turned_and_scaled(pairs, dtype):
 
 ANGLE_OF_FRAME = Code(
     name="angle_of_frame",
-    notebook="06",
     title="Read the angle",
     task="""
 A frame was turned by an unknown angle and scaled by an unknown $s > 0$, so θ's left block is
@@ -134,8 +117,8 @@ $s\\,[\\cos\\; -\\sin;\\ \\sin\\; \\cos]$. Read the angle in degrees, clockwise 
 to 180°.
 """,
     hints=(
-        "The first column is $s (\\cos, \\sin)$: where a step along x leads. Which function gives the angle of a "
-        "vector?",
+        "The first column is $s (\\cos, \\sin)$: where a step along x leads. "
+        "Which function gives the angle of a vector?",
         "`torch.atan2(sine, cosine)` knows all four quadrants, and does not mind a common factor.",
     ),
     solution=angle_of_frame,
@@ -148,37 +131,32 @@ to 180°.
             [(-45, 0.6, 0.2), (10, 1.5, 0)],
             [(120, 0.8, 0.3), (-150, 2, 0), (90, 0.5, -0.1)],
         )
-        for dtype in (torch.float64, torch.float32)
+        for dtype in FLOATS
     ],
     differentiable=(0,),
-    mistakes=(
-        Mistake(
-            "sign",
+    mistakes={
+        "sign": (
             lambda theta: -_angle_by_looking(theta),
             "The sign is wrong: clockwise counts positive here, and y points down. Use θ21, not θ12.",
         ),
-        Mistake(
-            "radians for degrees",
+        "radians for degrees": (
             lambda theta: torch.deg2rad(_angle_by_looking(theta)),
             "That is the angle in radians. `torch.rad2deg` makes degrees of it.",
         ),
-        Mistake(
-            "half of the circle",
+        "half of the circle": (
             lambda theta: torch.rad2deg(torch.atan(theta[:, 1, 0] / theta[:, 0, 0])),
             "Right up to 90°. Beyond, a quotient cannot know which of its two numbers was negative: "
             "`torch.atan2(sine, cosine)`.",
         ),
-        Mistake(
-            "scale not taken out",
+        "scale not taken out": (
             lambda theta: torch.rad2deg(torch.asin(theta[:, 1, 0].clamp(-1, 1))),
             "θ21 is s · sin, not the sine. Use the cosine as well, then s drops out.",
         ),
-        Mistake(
-            "arguments exchanged",
+        "arguments exchanged": (
             lambda theta: torch.rad2deg(torch.atan2(theta[:, 0, 0], theta[:, 1, 0])),
             "The arguments are exchanged: `atan2` takes the sine (y) first. The identity has to give 0.",
         ),
-    ),
+    },
 )
 
 
@@ -201,7 +179,6 @@ def _two_in_a_row_slowly(first, second):
 
 TWO_IN_A_ROW = Code(
     name="two_in_a_row",
-    notebook="06",
     title="Two frames in a row (stretch)",
     task="""
 An image is warped by `first`, and the picture that comes out is warped again, by `second`. Which single θ gives the
@@ -209,49 +186,44 @@ same at once? (It is sharper, too: colours are mixed only once.) In this noteboo
 turn was left.
 """,
     hints=(
-        "Follow a pixel of the *last* picture back: where does it look in the middle picture, and where does that"
-        " look in the first?",
+        "Follow a pixel of the *last* picture back: where does it look in the middle picture, "
+        "and where does that look in the first?",
         "Its place goes through `second` first, then through `first`: $A_1 (A_2\\, p)$.",
         "To multiply, the right matrix needs three rows: put 0 0 1 below.",
     ),
     solution=two_in_a_row,
     specification=_two_in_a_row_slowly,
     cases=lambda: [
-        (_thetas(count, dtype, seed=count), _thetas(count, dtype, seed=10 + count))
+        (thetas(count, dtype, seed=count), thetas(count, dtype, seed=10 + count))
         for count in (1, 2, 5)
-        for dtype in (torch.float64, torch.float32)
+        for dtype in FLOATS
     ],
     differentiable=(0, 1),
-    mistakes=(
-        Mistake(
-            "wrong order",
+    mistakes={
+        "wrong order": (
             lambda first, second: _two_in_a_row_slowly(second, first),
-            "The order is exchanged. θ maps output → input: the last picture's pixel goes through `second` "
-            "*first*, which stands right.",
+            "The order is exchanged. θ maps output → input: "
+            "the last picture's pixel goes through `second` *first*, which stands right.",
         ),
-        Mistake(
-            "translations added",
+        "translations added": (
             lambda first, second: torch.cat(
                 [first[:, :, :2] @ second[:, :, :2], first[:, :, 2:] + second[:, :, 2:]], dim=2
             ),
             "You add the two shifts. The second one is turned and scaled by the first frame before it is added.",
         ),
-        Mistake(
-            "added",
+        "added": (
             lambda first, second: first + second,
             "Frames in a row are multiplied, not added: two times the identity has to stay the identity.",
         ),
-        Mistake(
-            "multiplied number by number",
+        "multiplied number by number": (
             lambda first, second: first * second,
             "`*` multiplies number by number. A product of matrices is `@`.",
         ),
-        Mistake(
-            "second shift forgotten",
+        "second shift forgotten": (
             lambda first, second: torch.cat([first[:, :, :2] @ second[:, :, :2], first[:, :, 2:]], dim=2),
             "`second`'s shift is lost: is the row below it 0 0 1?",
         ),
-    ),
+    },
 )
 
 EXERCISES = (ANGLE_OF_FRAME, BOX_CORNERS, TWO_IN_A_ROW)

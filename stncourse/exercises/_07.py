@@ -1,9 +1,12 @@
 """Exercises of notebook 07, the playground: find the θ."""
 
+import math
+
 import torch
 
-from stncourse.exercises._04 import a_digit
-from stncourse.exercises._model import Code, Mistake, Puzzle
+from stncourse.exercises._classic import shift_negated
+from stncourse.exercises._inputs import FLOATS, a_digit, around
+from stncourse.exercises._model import Code, Puzzle
 from stncourse.exercises._pictures import pictures
 from stncourse.grids import affine_grid, affine_theta
 from stncourse.sampling import bilinear_sample
@@ -26,13 +29,15 @@ def _draw(picture, target, got):
     return pictures(panels, words)
 
 
+_THE_DIGIT = {"picture": _picture, "warp": _warp, "draw": _draw, "tolerance": 0.008}
+
+
 def _theta(**options):
     return affine_theta(**options)[0]
 
 
 MOVE = Puzzle(
     name="puzzle_move",
-    notebook="07",
     title="Puzzle: move it",
     task="""
 Run the check as it is: it shows a digit, and where it has to be. It only moved: a *quarter* of the picture's width
@@ -45,43 +50,35 @@ The pixels decide.
     ),
     variable="moved",
     target=lambda: _theta(translation=(-0.5, 0.25)),
-    picture=_picture,
-    warp=_warp,
-    draw=_draw,
     solution_line="[[1, 0, -0.5], [0, 1, 0.25]]",
     explanation=(
-        "The frame goes left and down, so what is seen through it comes out further right and up. The "
-        "whole picture is 2 wide."
+        "The frame goes left and down, so what is seen through it comes out further right and up. "
+        "The whole picture is 2 wide."
     ),
-    tolerance=0.008,
-    mistakes=(
-        Mistake(
-            "translation sign",
+    **_THE_DIGIT,
+    mistakes={
+        "translation sign": (
             lambda: _theta(translation=(0.5, -0.25)),
             "It went exactly the other way: θ moves the *frame*, and the digit goes against it.",
         ),
-        Mistake(
-            "y points up",
+        "y points up": (
             lambda: _theta(translation=(-0.5, -0.25)),
             "Left and right are right. But y points *down*: to lift the digit, the frame has to go down, ty > 0.",
         ),
-        Mistake(
-            "x and y swapped",
+        "x and y swapped": (
             lambda: _theta(translation=(0.25, -0.5)),
             "x and y are swapped: tx, in the first row, is the sideways one.",
         ),
-        Mistake(
-            "half the way",
+        "half the way": (
             lambda: _theta(translation=(-0.25, 0.125)),
-            "The direction is right, but half as far: the ruler from −1 to 1 is 2 long, so a quarter of the "
-            "picture is 0.5.",
+            "The direction is right, but half as far: the ruler from −1 to 1 is 2 long, "
+            "so a quarter of the picture is 0.5.",
         ),
-    ),
+    },
 )
 
 TURN_AND_ZOOM = Puzzle(
     name="puzzle_turn",
-    notebook="07",
     title="Puzzle: turn it and enlarge it",
     task="""
 The digit has to come out 1.5 times as large, and turned by 30° *counter-clockwise*. Say first what the frame has to
@@ -93,35 +90,28 @@ do, then write its θ.
     ),
     variable="turned",
     target=lambda: _theta(rotation=30, scale=1 / 1.5),
-    picture=_picture,
-    warp=_warp,
-    draw=_draw,
     solution_line="affine_theta(rotation=30, scale=1 / 1.5)",
     explanation="A frame of 1/1.5 the size, turned clockwise.",
-    tolerance=0.008,
-    mistakes=(
-        Mistake(
-            "inverse θ",
+    **_THE_DIGIT,
+    mistakes={
+        "inverse θ": (
             lambda: _theta(rotation=-30, scale=1.5),
-            "That is exactly the inverse: smaller, and turned the other way. θ says what the *frame* does, not "
-            "the digit.",
+            "That is exactly the inverse: smaller, and turned the other way. "
+            "θ says what the *frame* does, not the digit.",
         ),
-        Mistake(
-            "inverse scale",
+        "inverse scale": (
             lambda: _theta(rotation=30, scale=1.5),
             "The turn is right. But a frame 1.5 times as large takes in more, and shows it *smaller*.",
         ),
-        Mistake(
-            "inverse rotation",
+        "inverse rotation": (
             lambda: _theta(rotation=-30, scale=1 / 1.5),
             "The size is right. But the digit came out turned clockwise: it goes against the frame.",
         ),
-        Mistake(
-            "degrees for radians",
-            lambda: _theta(rotation=0.5235987755982988, scale=1 / 1.5),
+        "degrees for radians": (
+            lambda: _theta(rotation=math.pi / 6, scale=1 / 1.5),
             "Hardly turned at all: you gave π/6, but `affine_theta` takes degrees.",
         ),
-    ),
+    },
 )
 
 
@@ -145,16 +135,18 @@ def _undo_cases():
     right = torch.tensor([[[1.0, 0.0, 0.4], [0.0, 1.0, 0.0]]], dtype=torch.float64)
     turned = torch.tensor([[[0.8, -0.6, 0.3], [0.6, 0.8, -0.2]]], dtype=torch.float64)
     some = [
-        torch.eye(2, 3, dtype=dtype) + 0.3 * torch.randn(count, 2, 3, generator=generator, dtype=dtype)
-        for count in (2, 4)
-        for dtype in (torch.float64, torch.float32)
+        around(torch.eye(2, 3), count, 0.3, generator=generator, dtype=dtype) for count in (2, 4) for dtype in FLOATS
     ]
     return [(theta,) for theta in (right, turned, *some)]
 
 
+def _undo_with(block_and_shift):
+    """(block, shift) of θ -> (block, shift) of the answer."""
+    return lambda theta: torch.cat(block_and_shift(theta[:, :, :2], theta[:, :, 2:]), dim=2)
+
+
 UNDO = Code(
     name="undo",
-    notebook="07",
     title="Undo (stretch)",
     task="""
 Somebody warped a digit with θ. Write the θ that warps it back, for a whole batch. (Colours beyond the edge are
@@ -170,38 +162,26 @@ just this.
     specification=_undo_by_hand,
     cases=_undo_cases,
     differentiable=(0,),
-    mistakes=(
-        Mistake(
-            "shift not turned",
-            lambda theta: torch.cat([torch.linalg.inv(theta[:, :, :2]), -theta[:, :, 2:]], dim=2),
-            "The block is right, but the shift is not simply −t: on the way back it passes through the inverse "
-            "block, −A⁻¹ t.",
+    mistakes={
+        "shift not turned": (
+            _undo_with(lambda block, shift: (block.inverse(), -shift)),
+            "The block is right, but the shift is not simply −t: "
+            "on the way back it passes through the inverse block, −A⁻¹ t.",
         ),
-        Mistake(
-            "transposed for inverse",
-            lambda theta: torch.cat(
-                [theta[:, :, :2].transpose(1, 2), -theta[:, :, :2].transpose(1, 2) @ theta[:, :, 2:]], dim=2
-            ),
+        "transposed for inverse": (
+            _undo_with(lambda block, shift: (block.mT, -block.mT @ shift)),
             "You transpose the block. That undoes a turn, but not a scale or a shear.",
         ),
-        Mistake(
-            "translation sign",
-            lambda theta: torch.cat(
-                [torch.linalg.inv(theta[:, :, :2]), torch.linalg.inv(theta[:, :, :2]) @ theta[:, :, 2:]], dim=2
-            ),
-            "The shift has the wrong sign: going back subtracts it.",
-        ),
-        Mistake(
-            "translation forgotten",
-            lambda theta: torch.cat([torch.linalg.inv(theta[:, :, :2]), theta[:, :, 2:] * 0], dim=2),
+        "translation sign": (shift_negated(undo), "The shift has the wrong sign: going back subtracts it."),
+        "translation forgotten": (
+            _undo_with(lambda block, shift: (block.inverse(), 0 * shift)),
             "The block is right, but the digit stays shifted: the last column has to undo t.",
         ),
-        Mistake(
-            "minus for inverse",
+        "minus for inverse": (
             lambda theta: -theta,
             "Undoing is not the negative: −1 in the block mirrors the picture at its centre.",
         ),
-    ),
+    },
 )
 
 EXERCISES = (MOVE, TURN_AND_ZOOM, UNDO)

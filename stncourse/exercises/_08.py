@@ -3,13 +3,12 @@
 import torch
 import torch.nn.functional as F
 
-from stncourse.exercises._04 import a_digit
-from stncourse.exercises._model import Code, Mistake, Question
+from stncourse.exercises._inputs import a_digit, in_both_types
+from stncourse.exercises._model import Code, Question
 from stncourse.exercises._pictures import warped
 
 DIAGNOSE = Question(
     name="diagnose",
-    notebook="08",
     title="What does it suffer from?",
     task="""
 A spatial transformer, after some hundred steps: every output is one even colour, that of the background. The
@@ -28,27 +27,23 @@ bilinear with zero padding. The diagnosis?
     variable="diagnosis",
     options=("nearest", "outside", "bright", "rulers"),
     answer=lambda: "outside",
-    explanation="Outside there is the same colour everywhere, so no slope: it stays there for ever. Cure: a "
-    "smaller learning rate for the "
-    "localization network, or a bound on θ, from the start.",
-    mistakes=(
-        Mistake(
+    explanation="Outside there is the same colour everywhere, so no slope: it stays there for ever. Cure: a smaller "
+    "learning rate for the localization network, or a bound on θ, from the start.",
+    mistakes={
+        "nearest": (
             "nearest",
-            "nearest",
-            "With `nearest` the gradient is 0 as well, but the outputs would still show the digits: and the "
-            "sampler is bilinear here.",
+            "With `nearest` the gradient is 0 as well, but the outputs would still show the digits: "
+            "and the sampler is bilinear here.",
         ),
-        Mistake(
-            "bright frame",
+        "bright frame": (
             "bright",
             "A bright frame shows as a *frame*, with the digit in it, and its gradient is not 0.",
         ),
-        Mistake(
-            "two rulers",
+        "two rulers": (
             "rulers",
             "Two rulers move every place by at most half a pixel: the digit is still there, and so is the gradient.",
         ),
-    ),
+    },
 )
 
 
@@ -72,17 +67,14 @@ def _share_where(grid, test):
 
 def _grids():
     cases = [(torch.tensor([[[[1.5, 0.0]]]], dtype=torch.float64),), (torch.tensor([[[[0.5, -1.5]]]]),)]
-    for seed, shape in enumerate([(1, 2, 2, 2), (2, 3, 4, 2), (3, 5, 6, 2)]):
-        for dtype in (torch.float64, torch.float32):
-            generator = torch.Generator().manual_seed(seed)
-            shift = torch.arange(shape[0], dtype=dtype).view(-1, 1, 1, 1) / 4
-            cases.append((2.8 * torch.rand(shape, generator=generator, dtype=dtype) - 1.4 - shift,))
+    for shape, random in in_both_types([(1, 2, 2, 2), (2, 3, 4, 2), (3, 5, 6, 2)]):
+        shift = torch.arange(shape[0], dtype=random["dtype"]).view(-1, 1, 1, 1) / 4
+        cases.append((2.8 * torch.rand(shape, **random) - 1.4 - shift,))
     return cases
 
 
 SHARE_OUTSIDE = Code(
     name="share_outside",
-    notebook="08",
     title="A thermometer for lost frames",
     task="""
 Write the number to watch during a training: for each image of the batch, the share of its sampling places that lie
@@ -95,33 +87,25 @@ outside the image. 0: all inside. 1: the frame is lost.
     solution=share_outside,
     specification=_share_by_counting,
     cases=_grids,
-    mistakes=(
-        Mistake(
-            "only to one side",
+    mistakes={
+        "only to one side": (
             lambda grid: _share_where(grid, lambda g: (g > 1).any(-1)),
             "You count only what is beyond +1. To the left and above, x and y are below −1.",
         ),
-        Mistake(
-            "and for or",
+        "and for or": (
             lambda grid: _share_where(grid, lambda g: (g.abs() > 1).all(-1)),
             "You count a place only if x *and* y are outside. One of them is enough.",
         ),
-        Mistake(
-            "numbers for places",
+        "numbers for places": (
             lambda grid: _share_where(grid, lambda g: g.abs() > 1),
             "You count x and y singly: a place beside the image counts half. Ask for each place first.",
         ),
-        Mistake(
-            "inside for outside",
-            lambda grid: 1 - _share_by_counting(grid),
-            "That is the share *inside*.",
-        ),
-        Mistake(
-            "one number for the batch",
+        "inside for outside": (lambda grid: 1 - _share_by_counting(grid), "That is the share *inside*."),
+        "one number for the batch": (
             lambda grid: _share_by_counting(grid).mean().expand(len(grid)),
             "Every image gets the mean of the whole batch: one lost frame among 64 could not be seen.",
         ),
-    ),
+    },
 )
 
 
@@ -136,14 +120,8 @@ def _mean_of_blocks(images, factor):
 
 
 def _images_to_shrink():
-    cases = []
-    for seed, (shape, factor) in enumerate(
-        [((1, 1, 2, 4), 2), ((1, 2, 6, 3), 3), ((2, 1, 8, 12), 4), ((2, 3, 6, 10), 2)]
-    ):
-        for dtype in (torch.float64, torch.float32):
-            images = torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-            cases.append((images, factor))
-    return cases
+    inputs = [((1, 1, 2, 4), 2), ((1, 2, 6, 3), 3), ((2, 1, 8, 12), 4), ((2, 3, 6, 10), 2)]
+    return [(torch.rand(shape, **random), factor) for (shape, factor), random in in_both_types(inputs)]
 
 
 def _stripes():
@@ -154,7 +132,6 @@ def _stripes():
 
 SHRINK = Code(
     name="shrink",
-    notebook="08",
     title="Shrink without false stripes",
     task="""
 A sampler that shrinks asks four neighbours and skips the rest, and fine stripes turn into false ones. Shrink by a
@@ -168,30 +145,26 @@ whole factor so that *every* input pixel counts, all the same.
     specification=_mean_of_blocks,
     cases=_images_to_shrink,
     differentiable=(0,),
-    draw=warped(lambda arguments: arguments[0]),
+    draw=warped,
     example=_stripes,
-    mistakes=(
-        Mistake(
-            "pixels skipped",
+    mistakes={
+        "pixels skipped": (
             lambda images, factor: images[..., ::factor, ::factor].clone(),
             "You take every so-many-th pixel and skip the others: that is where aliasing comes from.",
         ),
-        Mistake(
-            "largest for mean",
+        "largest for mean": (
             lambda images, factor: F.max_pool2d(images, factor),
             "You take the *largest* of each block: thin bright lines would fill the picture. Take the mean.",
         ),
-        Mistake(
-            "four neighbours",
+        "four neighbours": (
             lambda images, factor: F.interpolate(images, scale_factor=1 / factor, mode="bilinear", align_corners=False),
             "That mixes four neighbours, however large the block: right for a factor of 2, aliased beyond.",
         ),
-        Mistake(
-            "sum for mean",
+        "sum for mean": (
             lambda images, factor: _mean_of_blocks(images, factor) * factor**2,
             "You add up the block: the picture grows brighter by factor². Divide by the number of pixels.",
         ),
-    ),
+    },
 )
 
 EXERCISES = (DIAGNOSE, SHARE_OUTSIDE, SHRINK)

@@ -2,13 +2,15 @@
 
 import torch
 
-from stncourse.exercises._model import Code, Mistake, Question, cases_by_size
+from stncourse.exercises._classic import other_align_corners, theta_inverted, theta_transposed, xy_swapped
+from stncourse.exercises._inputs import FLOATS, around, seeded
+from stncourse.exercises._model import Code, Question, cases_by_size
 from stncourse.exercises._pictures import places
-from stncourse.grids import projective_grid
+from stncourse.grids import affine_grid, projective_grid
+from stncourse.splines import ThinPlateSplineGrid
 
 WHAT_SURVIVES = Question(
     name="what_survives",
-    notebook="09",
     title="Which family was it?",
     task="""
 A frame lost its right angles, but its opposite sides are still parallel. What is the *smallest* family of
@@ -23,32 +25,27 @@ plate.)
     options=("attention", "similarity", "affine", "projective", "thin plate"),
     answer=lambda: "affine",
     explanation="Each step gives something up: attention keeps directions, similarity angles, affine parallels, "
-    "projective straight lines, "
-    "a thin plate none of it.",
-    mistakes=(
-        Mistake(
-            "attention for affine",
+    "projective straight lines, a thin plate none of it.",
+    mistakes={
+        "attention for affine": (
             "attention",
             "Zoom and shift alone leave every angle as it is, and every direction too.",
         ),
-        Mistake("similarity for affine", "similarity", "A turn, a zoom and a shift keep all angles. These were lost."),
-        Mistake(
-            "projective for affine",
+        "similarity for affine": ("similarity", "A turn, a zoom and a shift keep all angles. These were lost."),
+        "projective for affine": (
             "projective",
-            "It could, but it need not be that many numbers: and a projective frame usually loses its parallels "
-            "as well.",
+            "It could, but it need not be that many numbers: "
+            "and a projective frame usually loses its parallels as well.",
         ),
-        Mistake(
-            "thin plate for affine",
+        "thin plate for affine": (
             "thin plate",
             "A rubber sheet could do it, but the sides stayed straight and parallel: a smaller family is enough.",
         ),
-    ),
+    },
 )
 
 COUNT_PARAMETERS = Question(
     name="count_parameters",
-    notebook="09",
     title="How many numbers?",
     task="""
 A thin-plate-spline transformer has a lattice of 5×5 control points and moves each of them freely. How many numbers
@@ -56,27 +53,20 @@ does its localization network have to answer with?
 """,
     hints=("What does it take to say where one point goes?",),
     variable="numbers",
-    answer=lambda: _moved_points(5),
+    answer=lambda: ThinPlateSplineGrid(5).num_parameters,
     tolerance=0.4,
     explanation="Two per control point, x and y. The bending between the points follows from them.",
-    mistakes=(
-        Mistake("one number per point", 25, "That is the number of points. Each of them is moved in x *and* in y."),
-        Mistake("one side of the lattice", 10, "That is one row of the lattice. There are 5 rows."),
-        Mistake(
-            "affine part counted",
+    mistakes={
+        "one number per point": (25, "That is the number of points. Each of them is moved in x *and* in y."),
+        "one side of the lattice": (10, "That is one row of the lattice. There are 5 rows."),
+        "affine part counted": (
             56,
-            "The affine part is in it already: the positions of the points determine it. It takes no numbers of "
-            "its own.",
+            "The affine part is in it already: the positions of the points determine it. "
+            "It takes no numbers of its own.",
         ),
-        Mistake("affine", 6, "Six is affine: no bending at all."),
-    ),
+        "affine": (6, "Six is affine: no bending at all."),
+    },
 )
-
-
-def _moved_points(control):
-    from stncourse.splines import ThinPlateSplineGrid
-
-    return ThinPlateSplineGrid(control).num_parameters
 
 
 def attention_theta(parameters):
@@ -95,18 +85,8 @@ def _attention_by_basis(parameters):
     return torch.einsum("nk,kij->nij", parameters, basis)
 
 
-def _parameters():
-    cases = []
-    for count in (1, 2, 4):
-        for dtype in (torch.float64, torch.float32):
-            noise = torch.randn(count, 3, generator=torch.Generator().manual_seed(count), dtype=dtype)
-            cases.append((torch.tensor([0.8, 0, 0], dtype=dtype) + 0.3 * noise,))
-    return cases
-
-
 ATTENTION_THETA = Code(
     name="attention_theta",
-    notebook="09",
     title="Three numbers instead of six",
     task="""
 Attention (equation 2 of the paper) may only zoom and shift: $\\theta = [s\\; 0\\; t_x;\\ 0\\; s\\; t_y]$. Make
@@ -118,38 +98,35 @@ these θ from (s, tx, ty), for a batch, so that the slopes find their way back t
     ),
     solution=attention_theta,
     specification=_attention_by_basis,
-    cases=_parameters,
+    cases=lambda: [
+        (around([0.8, 0.0, 0.0], count, 0.3, **seeded(count, dtype)),) for count in (1, 2, 4) for dtype in FLOATS
+    ],
     differentiable=(0,),
-    mistakes=(
-        Mistake(
-            "scale on x only",
+    mistakes={
+        "scale on x only": (
             lambda p: (
                 _attention_by_basis(p) * torch.tensor([[1.0, 1, 1], [1, 0, 1]], dtype=p.dtype)
                 + torch.tensor([[0.0, 0, 0], [0, 1, 0]], dtype=p.dtype)
             ),
             "Only x is scaled: a circle would become an ellipse. s stands in both rows.",
         ),
-        Mistake(
-            "scale everywhere in the block",
+        "scale everywhere in the block": (
             lambda p: _attention_by_basis(p) + torch.tensor([[0.0, 1, 0], [1, 0, 0]], dtype=p.dtype) * p[:, :1, None],
             "s fills the whole block: then all places fall onto one line. Off the diagonal there are zeros.",
         ),
-        Mistake(
-            "x and y swapped",
+        "x and y swapped": (
             lambda p: _attention_by_basis(p[:, [0, 2, 1]]),
             "tx and ty are swapped: the first row makes x.",
         ),
-        Mistake(
-            "shift scaled",
+        "shift scaled": (
             lambda p: _attention_by_basis(torch.cat([p[:, :1], p[:, :1] * p[:, 1:]], dim=1)),
             "The shift is multiplied by s as well. In θ it is added last, in the input's own units.",
         ),
-        Mistake(
-            "inverse scale",
+        "inverse scale": (
             lambda p: _attention_by_basis(torch.cat([1 / p[:, :1], p[:, 1:]], dim=1)),
             "That is 1/s. s describes the frame: a small s looks at little.",
         ),
-    ),
+    },
 )
 
 
@@ -180,23 +157,16 @@ def _perspective_one_by_one(theta, size):
 def _perspective_cases():
     far = torch.eye(3, dtype=torch.float64)
     far[2, 0] = 0.5
-    cases = [(far[None], (1, 2))]
-    for count, size in ((1, (2, 2)), (2, (2, 3)), (2, (4, 3))):
-        for dtype in (torch.float64, torch.float32):
-            noise = torch.randn(count, 3, 3, generator=torch.Generator().manual_seed(count), dtype=dtype)
-            cases.append((torch.eye(3, dtype=dtype) + 0.15 * noise, size))
-    return cases_by_size(cases)
-
-
-def _not_divided(theta, size):
-    from stncourse.grids import affine_grid
-
-    return affine_grid(theta[:, :2], size)
+    some = [
+        (around(torch.eye(3), count, 0.15, **seeded(count, dtype)), size)
+        for count, size in ((1, (2, 2)), (2, (2, 3)), (2, (4, 3)))
+        for dtype in FLOATS
+    ]
+    return cases_by_size([(far[None], (1, 2)), *some])
 
 
 GRID_IN_PERSPECTIVE = Code(
     name="grid_in_perspective",
-    notebook="09",
     title="Perspective (stretch)",
     task="""
 A projective θ is 3×3. It sends $(x, y, 1)$ to $(x', y', w)$, and the place is $(x'/w,\\ y'/w)$: that division makes
@@ -210,35 +180,27 @@ far things small. Write the grid.
     specification=_perspective_one_by_one,
     cases=_perspective_cases,
     differentiable=(0,),
-    draw=places(lambda arguments: arguments[1]),
+    draw=places,
     example=lambda: (torch.tensor([[[0.9, 0.0, 0.0], [0.0, 0.9, 0.0], [0.0, 0.4, 1.0]]]), (6, 6)),
-    mistakes=(
-        Mistake(
-            "not divided",
-            _not_divided,
+    mistakes={
+        "not divided": (
+            lambda theta, size: affine_grid(theta[:, :2], size),
             "The division by w is missing: what is left is affine, and parallels stay parallel.",
         ),
-        Mistake(
-            "x and y swapped",
-            lambda theta, size: projective_grid(theta, size).flip(-1),
-            "x and y are swapped: a place is (x, y), the column first.",
-        ),
-        Mistake(
-            "wrong align_corners",
-            lambda theta, size: projective_grid(theta, size, align_corners=True),
+        "x and y swapped": (xy_swapped(projective_grid), "x and y are swapped: a place is (x, y), the column first."),
+        "wrong align_corners": (
+            other_align_corners(projective_grid),
             "That is `align_corners=True`. Here ±1 are the image's outer edges.",
         ),
-        Mistake(
-            "inverse θ",
-            lambda theta, size: projective_grid(torch.linalg.inv(theta), size),
+        "inverse θ": (
+            theta_inverted(projective_grid),
             "That is the inverse of θ: the output's places go in, and the input's come out.",
         ),
-        Mistake(
-            "θ transposed",
-            lambda theta, size: projective_grid(theta.transpose(1, 2), size),
+        "θ transposed": (
+            theta_transposed(projective_grid),
             "θ is used transposed: a place is a row here, so the product is `base @ theta.transpose(1, 2)`.",
         ),
-    ),
+    },
 )
 
 EXERCISES = (WHAT_SURVIVES, COUNT_PARAMETERS, ATTENTION_THETA, GRID_IN_PERSPECTIVE)

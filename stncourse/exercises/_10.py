@@ -4,13 +4,12 @@ import math
 
 import torch
 
-from stncourse.exercises._model import Code, Mistake, Question
+from stncourse.exercises._model import Code, Question
 
 _P, _N = 0.005, 10_000
 
 ERROR_BAR = Question(
     name="test_set_luck",
-    notebook="10",
     title="The luck of the test set",
     task="""
 A network makes 0.5 % errors on 10,000 test digits. Another ten thousand digits would have given a slightly
@@ -25,34 +24,27 @@ point.
     variable="deviation",
     answer=lambda: 100 * math.sqrt(_P * (1 - _P) / _N),
     tolerance=0.002,
-    explanation="50 ± 7 errors of 10,000. So two networks at 0.5 % and 0.6 % are hardly told apart by one run on "
-    "this test set, whatever the "
-    "seeds say.",
-    mistakes=(
-        Mistake(
-            "fraction for percent",
+    explanation="50 ± 7 errors of 10,000. So two networks at 0.5 % and 0.6 % are hardly told apart by one run on this "
+    "test set, whatever the seeds say.",
+    mistakes={
+        "fraction for percent": (
             100 * math.sqrt(_P * (1 - _P)) / _N,
             "You divided by n. The standard deviation of a *share* falls with √n only.",
         ),
-        Mistake(
-            "number of errors",
+        "number of errors": (
             math.sqrt(_P * (1 - _P) * _N),
             "That is in digits: about 7 of them. In percent of 10,000?",
         ),
-        Mistake(
-            "error for its spread", 0.5, "That is the error itself. Asked is how far it would move with other digits."
-        ),
-        Mistake(
-            "variance for std",
+        "error for its spread": (0.5, "That is the error itself. Asked is how far it would move with other digits."),
+        "variance for std": (
             100 * _P * (1 - _P) / _N * 100,
             "That is a variance: take the root before you make percent of it.",
         ),
-    ),
+    },
 )
 
 FAIR_BASELINE = Question(
     name="fair_baseline",
-    notebook="10",
     title="Against whom?",
     task="""
 You claim: *a spatial transformer helps on turned and moved digits.* With which network do you compare?
@@ -68,26 +60,22 @@ You claim: *a spatial transformer helps on turned and moved digits.* With which 
     options=("upright", "short", "equal", "paper"),
     answer=lambda: "equal",
     explanation="The same task, as many parameters, the same care. A baseline is somebody whose side you have to take.",
-    mistakes=(
-        Mistake(
-            "another task",
+    mistakes={
+        "another task": (
             "upright",
             "Upright digits are another, easier task: the difference would be the task's, not the transformer's.",
         ),
-        Mistake(
-            "tuned for one side",
+        "tuned for one side": (
             "short",
-            "The recipe was chosen for the transformer. The baseline deserves a learning rate of its own, or it "
-            "loses for that reason.",
+            "The recipe was chosen for the transformer. The baseline deserves a learning rate of its own, "
+            "or it loses for that reason.",
         ),
-        Mistake(
-            "another machine's number",
+        "another machine's number": (
             "paper",
-            "Other digits, another recipe, another framework, and a ± that the paper does not give: you could not"
-            " say where a difference "
-            "comes from.",
+            "Other digits, another recipe, another framework, and a ± that the paper does not give: you could not say "
+            "where a difference comes from.",
         ),
-    ),
+    },
 )
 
 
@@ -115,7 +103,6 @@ def _with_error(change):
 
 MEAN_AND_ERROR = Code(
     name="mean_and_error",
-    notebook="10",
     title="How sure is the mean?",
     task="""
 The ± of a table may say how far *runs* lie apart (standard deviation), or how far the *mean* may be off (standard
@@ -134,29 +121,25 @@ standard error of a list of runs.
             [0.31, 0.35, 0.3, 0.36, 0.28, 0.41],
         )
     ],
-    mistakes=(
-        Mistake(
-            "standard deviation",
+    mistakes={
+        "standard deviation": (
             _with_error(lambda error, n: error * math.sqrt(n)),
             "That is the standard deviation: how far one *run* is from the mean. It has to be divided by √n.",
         ),
-        Mistake(
-            "divided by n",
+        "divided by n": (
             _with_error(lambda error, n: error / math.sqrt(n)),
             "You divided by n. Independent runs average out like √n.",
         ),
-        Mistake(
-            "spread divided by n",
+        "spread divided by n": (
             _with_error(lambda error, n: error * math.sqrt((n - 1) / n)),
-            "The spread was computed with n. A *sample's* is divided by n − 1: `correction=1`, torch's default, "
-            "not NumPy's.",
+            "The spread was computed with n. A *sample's* is divided by n − 1: `correction=1`, "
+            "torch's default, not NumPy's.",
         ),
-        Mistake(
-            "variance for std",
+        "variance for std": (
             _with_error(lambda error, n: error**2 * math.sqrt(n)),
             "You took the variance, without its root.",
         ),
-    ),
+    },
 )
 
 EXERCISES = (FAIR_BASELINE, ERROR_BAR, MEAN_AND_ERROR)

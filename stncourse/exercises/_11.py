@@ -3,11 +3,11 @@
 import torch
 import torch.nn.functional as F
 
-from stncourse.exercises._model import Code, Mistake, Question
+from stncourse.exercises._inputs import seeded
+from stncourse.exercises._model import Code, Question
 
 COMMUTES = Question(
     name="what_commutes",
-    notebook="11",
     title="Before or after?",
     task="""
 One may warp the image and then convolve, or convolve and then warp the feature map. For which warp do both give the
@@ -21,28 +21,23 @@ same, whatever the filter (away from the edge)? `"shift"`: by whole pixels; `"tu
     variable="same_for",
     options=("shift", "turn", "zoom", "any"),
     answer=lambda: "shift",
-    explanation="A convolution commutes with shifts, and only with them. So warping a feature map is not warping "
-    "the image: the filters do "
-    "not turn along.",
-    mistakes=(
-        Mistake(
-            "turn for shift",
+    explanation="A convolution commutes with shifts, and only with them. So warping a feature map is not warping the "
+    "image: the filters do not turn along.",
+    mistakes={
+        "turn for shift": (
             "turn",
-            "An edge filter for upright strokes finds lying ones in the turned image: the filter did not turn "
-            "with it. Only a symmetric filter "
-            "would do.",
+            "An edge filter for upright strokes finds lying ones in the turned image: the filter did not turn with it. "
+            "Only a symmetric filter would do.",
         ),
-        Mistake(
-            "zoom for shift",
+        "zoom for shift": (
             "zoom",
             "A filter of 5 pixels sees a stroke twice as thick in the enlarged image: it has the wrong size there.",
         ),
-        Mistake(
-            "any for shift",
+        "any for shift": (
             "any",
             "If that were so, a transformer deep in the network could undo any turn of the image. It cannot.",
         ),
-    ),
+    },
 )
 
 
@@ -83,15 +78,14 @@ def _gap(image, kernel):
 def _pictures_and_filters():
     cases = []
     for seed, (size, k) in enumerate([((2, 2), 1), ((3, 3), 2), ((5, 4), 2), ((7, 9), 3)]):
-        generator = torch.Generator().manual_seed(seed)
-        cases.append((torch.rand(size, generator=generator), torch.randn(k, k, generator=generator)))
+        random = seeded(seed)
+        cases.append((torch.rand(size, **random), torch.randn(k, k, **random)))
     symmetric = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]])
     return [*cases, (cases[-1][0], symmetric)]
 
 
 TURN_GAP = Code(
     name="turn_gap",
-    notebook="11",
     title="Measure it",
     task="""
 How far apart are *convolve, then turn* and *turn, then convolve*? Write the largest difference of any pixel, for a
@@ -105,36 +99,31 @@ and large for the others.
     solution=turn_gap,
     specification=_gap,
     cases=_pictures_and_filters,
-    mistakes=(
-        Mistake(
-            "filter turned too",
+    mistakes={
+        "filter turned too": (
             lambda image, kernel: (
                 (_quarter(_filtered(image, kernel)) - _filtered(_quarter(image), _quarter(kernel))).abs().max().item()
             ),
-            "Always 0: you turned the filter as well. In a network the weights stay as they are; that is just the"
-            " point.",
+            "Always 0: you turned the filter as well. In a network the weights stay as they are; "
+            "that is just the point.",
         ),
-        Mistake(
-            "mean for largest",
+        "mean for largest": (
             lambda image, kernel: _differences(image, kernel).abs().mean().item(),
             "That is the *mean* difference. Asked is the largest.",
         ),
-        Mistake(
-            "no absolute value",
+        "no absolute value": (
             lambda image, kernel: _differences(image, kernel).max().item(),
             "Without `abs` a large *negative* difference does not count.",
         ),
-        Mistake(
-            "squared",
+        "squared": (
             lambda image, kernel: _differences(image, kernel).square().max().item(),
             "That is the largest *squared* difference.",
         ),
-    ),
+    },
 )
 
 AT_THE_SAME_PRICE = Question(
     name="same_price",
-    notebook="11",
     title="At the same price",
     task="""
 Instead of a transformer one can show the network turned copies of its digits. A training step of the network *with*
@@ -148,17 +137,14 @@ epochs may the plain network train on turned copies, at the same price?
     explanation=(
         "The same time, not the same number of epochs. Leave this out, and the comparison flatters the slower side."
     ),
-    mistakes=(
-        Mistake(
-            "same epochs", 12, "Twelve epochs of the plain network are cheaper: it would get less for the same price."
-        ),
-        Mistake(
-            "divided for multiplied",
+    mistakes={
+        "same epochs": (12, "Twelve epochs of the plain network are cheaper: it would get less for the same price."),
+        "divided for multiplied": (
             8,
             "The wrong way round: the plain network's steps are *shorter*, so it may take more of them.",
         ),
-        Mistake("added", 13.5, "1.5 is a factor, not a number of epochs."),
-    ),
+        "added": (13.5, "1.5 is a factor, not a number of epochs."),
+    },
 )
 
 EXERCISES = (COMMUTES, TURN_GAP, AT_THE_SAME_PRICE)

@@ -4,7 +4,8 @@ import math
 
 import torch
 
-from stncourse.exercises._model import Code, Mistake, Question
+from stncourse.exercises._inputs import seeded
+from stncourse.exercises._model import Code, Question
 
 
 def background_of(images):
@@ -36,8 +37,7 @@ def _photographs():
     """A bright object on a darker background that differs from channel to channel, with some specks on the border."""
     cases = []
     for seed, (count, channels, height, width) in enumerate([(1, 1, 3, 3), (2, 1, 4, 5), (3, 3, 6, 5), (4, 2, 5, 9)]):
-        generator = torch.Generator().manual_seed(seed)
-        images = torch.randint(0, 40, (count, channels, height, width), generator=generator, dtype=torch.uint8)
+        images = torch.randint(0, 40, (count, channels, height, width), **seeded(seed, torch.uint8))
         images += (30 * torch.arange(1, channels + 1, dtype=torch.uint8)).view(1, -1, 1, 1)
         images[:, :, 1:-1, 1:-1] += 100
         images[0, :, 0, 0] = 255
@@ -68,7 +68,6 @@ def _median(pixels):
 
 BACKGROUND_OF = Code(
     name="background_of",
-    notebook="12",
     title="What lies around your images?",
     task="""
 For images of your own you have to say what lies *outside* them, or there will be a bright frame. Write a good
@@ -83,38 +82,32 @@ guess: per channel, the median of all pixels on the border (first and last row, 
     solution=background_of,
     specification=_border_by_walking,
     cases=_photographs,
-    mistakes=(
-        Mistake(
-            "mean for median",
+    mistakes={
+        "mean for median": (
             lambda images: _over(images, _border(images), lambda pixels: pixels.mean(dim=1)),
             "That is the *mean* of the border: a few bright specks move it. The median does not mind them.",
         ),
-        Mistake(
-            "whole image",
+        "whole image": (
             lambda images: _over(images, torch.ones(images.shape[-2:], dtype=torch.bool), _median),
             "You take all pixels: the object in the middle is in it. Only the border is background.",
         ),
-        Mistake(
-            "only the first row",
+        "only the first row": (
             lambda images: _over(images, _first_row(images), _median),
             "That is the first row alone. The border has four sides.",
         ),
-        Mistake(
-            "not scaled to [0, 1]",
+        "not scaled to [0, 1]": (
             lambda images: _over(images, _border(images), _median) * 255,
             "The numbers are still 0 to 255. Scale to [0, 1].",
         ),
-        Mistake(
-            "one number for all channels",
+        "one number for all channels": (
             lambda images: _median(images[:, :, _border(images)].flatten()[None].float()).expand(images.shape[1]) / 255,
             "All channels got the same number. A background has a colour: one number per channel.",
         ),
-    ),
+    },
 )
 
 STEPS = Question(
     name="steps_per_epoch",
-    notebook="12",
     title="Several processes",
     task="""
 50,000 images, four processes, a batch of 64 *in each process*. Each process sees a quarter of the images; a last,
@@ -126,33 +119,24 @@ smaller batch counts as a step. How many steps has an epoch?
     ),
     variable="steps",
     answer=lambda: math.ceil(50_000 / 4 / 64),
-    tolerance=0.01,
-    explanation="12,500 images per process make 195 full batches and a smaller one. All processes step together, "
-    "so the batch that a step "
-    "learns from is 4 · 64 = 256 images: a reason to look at the learning rate.",
-    mistakes=(
-        Mistake(
-            "one process",
+    explanation="12,500 images per process make 195 full batches and a smaller one. All processes step together, so "
+    "the batch that a step learns from is 4 · 64 = 256 images: a reason to look at the learning rate.",
+    mistakes={
+        "one process": (
             math.ceil(50_000 / 64),
             "That would be one process alone. Four share the images, and step together.",
         ),
-        Mistake("last batch dropped", 50_000 // 4 // 64, "The last, smaller batch counts: round up."),
-        Mistake(
-            "batch shared out",
-            math.ceil(50_000 / 16) // 1,
+        "last batch dropped": (50_000 // 4 // 64, "The last, smaller batch counts: round up."),
+        "batch shared out": (
+            math.ceil(50_000 / 16),
             "You made the batch smaller by the number of processes. Here 64 is the batch in *each* process.",
         ),
-        Mistake(
-            "divided twice",
-            math.ceil(50_000 / 16 / 64),
-            "You divided by the four processes twice.",
-        ),
-    ),
+        "divided twice": (math.ceil(50_000 / 16 / 64), "You divided by the four processes twice."),
+    },
 )
 
 WHERE_TO_TUNE = Question(
     name="where_to_tune",
-    notebook="12",
     title="Where do you choose?",
     task="""
 You try twelve learning rates on your own data, take the best, and want to report how good the network is. By which
@@ -163,24 +147,21 @@ digits do you *choose* the rate? `"train"`, `"validation"`, `"test"`, or `"both"
     options=("train", "validation", "test", "both"),
     answer=lambda: "validation",
     explanation="Choose on validation digits, report on test digits, once.",
-    mistakes=(
-        Mistake(
-            "chosen by the training loss",
+    mistakes={
+        "chosen by the training loss": (
             "train",
-            "The training loss rewards learning by heart: the largest network with the longest training would "
-            "always win.",
+            "The training loss rewards learning by heart: "
+            "the largest network with the longest training would always win.",
         ),
-        Mistake(
-            "chosen by the test set",
+        "chosen by the test set": (
             "test",
             "Then the reported number is the best of twelve draws: it flatters, and nothing is left to notice it.",
         ),
-        Mistake(
-            "test set not kept apart",
+        "test set not kept apart": (
             "both",
             "As soon as test digits take part in choosing, their answer is no longer honest.",
         ),
-    ),
+    },
 )
 
 EXERCISES = (WHERE_TO_TUNE, STEPS, BACKGROUND_OF)

@@ -6,6 +6,8 @@ solution (``tools/write_exercises.py`` puts them into the notebooks).
 """
 
 import difflib
+from dataclasses import replace
+from functools import cache
 from importlib import import_module
 
 import torch
@@ -98,11 +100,13 @@ def find(name):
     return known[name]
 
 
+@cache
 def exercises_of(notebook):
     """The exercises of the notebook with these two digits, in order; () where it has none."""
     if notebook not in NOTEBOOKS:
         return ()
-    return import_module(f"stncourse.exercises._{notebook}").EXERCISES
+    exercises = import_module(f"stncourse.exercises._{notebook}").EXERCISES
+    return tuple(replace(exercise, notebook=notebook) for exercise in exercises)
 
 
 def names(notebook):

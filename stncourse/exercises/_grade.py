@@ -1,16 +1,19 @@
 """Grades a student's notebook: runs it in a fresh kernel, and judges what its functions do from outside.
 
-The notebook's own ``check`` is not believed. After each cell with a ``check("name", answer)``, the grader has the
-kernel run ``answer`` on the exercise's inputs and write down plainly what came (tensors and texts, read with
-``weights_only``); the verdict is made in the grader's process. So a notebook that redefines ``check``, crashes or
-never ends cannot make or break a verdict. What it can do is what any student can: hand in somebody else's solution.
-It also runs as *you*: grade notebooks of people you do not trust in a container.
+The notebook's own ``check`` is not believed. After each cell the grader has the kernel run what was checked in it on
+the exercise's inputs and write down plainly what came (tensors and texts, read with ``weights_only``); the verdict is
+made in the grader's process. So a notebook that redefines ``check``, crashes or never ends cannot make or break a
+verdict. What it can do is what any student can: hand in somebody else's solution. It also runs as *you*: grade
+notebooks of people you do not trust in a container.
+
+Nothing that lies beside the notebook is imported here. One thing cannot be helped: in a folder with a stncourse.py of
+its own, ``python -m stncourse`` is that file; the command ``stncourse grade`` is not.
 """
 
-import ast
+import contextlib
 import importlib.util
 import json
-import os
+import signal
 import sys
 import tempfile
 import time
@@ -18,10 +21,17 @@ from pathlib import Path
 
 import torch
 
+from stncourse import _check
+from stncourse._files import check_writable, replacing
 from stncourse.exercises import NOTEBOOKS, _observe, exercises_of, find
+from stncourse.exercises._notebook import NotANotebook, checks_in, read_cells
+from stncourse.exercises._student import Kernel, KernelEnded, TimeOver
+from stncourse.exercises._text import readable, say
 
 STATES = ("passed", "failed", "not done", "not reached")
-_KERNEL = Path(__file__).with_name("_kernel.py")
+#: The kernel's half of this, as an expression that holds whatever the notebook has named.
+_INSIDE = "__import__('stncourse.exercises._noted', fromlist=['x'])"
+_NEEDED = ("ipykernel", "jupyter_client", "psutil", "zmq")
 
 
 class CannotGrade(Exception):
@@ -31,6 +41,8 @@ class CannotGrade(Exception):
 def grade(path, time_limit=600.0, memory_limit=4096):
     """Run a notebook and judge its exercises.
 
+    Nothing that it started runs on afterwards, however this ends. It may be called inside Jupyter, too.
+
     Args:
         path: the notebook.
         time_limit: seconds for all of it.
@@ -39,27 +51,58 @@ def grade(path, time_limit=600.0, memory_limit=4096):
     Returns:
         The report, a dict that JSON can hold: ``notebook``, ``exercises`` (each with ``name``, ``title``, ``state``,
         ``message``, ``mistake``), ``errors`` (each with ``cell``, ``error``, ``message``), ``totals``, ``notes``,
-        ``seconds``.
+        ``seconds``. What comes from the student is text in it: control characters are written out.
 
     Raises:
-        CannotGrade: no such file, not a notebook, no exercises in it, or nbclient is missing.
+        CannotGrade: no such file, not a notebook, no exercises in it, or ipykernel is missing.
+        TypeError: ``path`` is no path.
+        ValueError: a limit is not a finite number above 0.
     """
-    notebook = _read(path)
-    exercises = _wanted(path, notebook)
-    if not exercises:
-        raise CannotGrade(f"{path}: there are no exercises in this notebook")
-    run = _Run(notebook, path, time_limit, memory_limit)
-    start = time.monotonic()
-    seen = run.to_the_end()
-    results = [_result(exercise, seen.get(exercise.name)) for exercise in exercises]
-    return {
-        "notebook": Path(path).name,
-        "exercises": results,
-        "totals": {state: sum(result["state"] == state for result in results) for state in STATES},
-        "errors": run.errors,
-        "notes": run.notes,
-        "seconds": round(time.monotonic() - start, 1),
-    }
+    path = _check.path("path", path)
+    time_limit, memory_limit = (
+        _check.number(name, value, "a number > 0", lambda v: 0 < v < float("inf"))
+        for name, value in (("time_limit", time_limit), ("memory_limit", memory_limit))
+    )
+    with _nothing_from_this_folder():
+        cells = _read(path)
+        run = _Run(cells, path, time_limit, memory_limit)
+        start = time.monotonic()
+        seen = run.to_the_end()
+        exercises = _wanted(path, {"cells": cells}, seen)
+        if not exercises:
+            raise CannotGrade(f"{path}: there are no exercises in this notebook")
+        results = [_result(exercise, seen.get(exercise.name)) for exercise in exercises]
+    return _as_text_only(
+        {
+            "notebook": path.name,
+            "exercises": results,
+            "totals": {state: sum(result["state"] == state for result in results) for state in STATES},
+            "errors": run.errors,
+            "notes": run.notes,
+            "seconds": round(time.monotonic() - start, 1),
+        }
+    )
+
+
+@contextlib.contextmanager
+def _nothing_from_this_folder():
+    """What is imported here does not come from the working folder, which may be the student's."""
+    with_it = "" in sys.path
+    place = sys.path.index("") if with_it else None
+    sys.path[:] = [folder for folder in sys.path if folder]
+    try:
+        yield
+    finally:
+        if with_it:
+            sys.path.insert(place, "")
+
+
+def _as_text_only(value):
+    if isinstance(value, dict):
+        return {name: _as_text_only(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_as_text_only(item) for item in value]
+    return readable(value) if isinstance(value, str) else value
 
 
 def as_text(report):
@@ -72,36 +115,36 @@ def as_text(report):
         if result["state"] != "passed" and result["message"]:
             lines.append(f"    {result['message']}")
     for error in report["errors"]:
-        lines.append(f"! cell {error['cell']}: {error['error']}: {error['message']}")
+        place = f"cell {error['cell']}: " if error["cell"] else ""
+        lines.append(f"! {place}{error['error']}: {error['message']}")
     lines += [f"  {note}" for note in report["notes"]]
     totals = ", ".join(f"{count} {state}" for state, count in report["totals"].items())
     return "\n".join([*lines, "", f"{totals}; {report['seconds']:.0f} s", ""])
 
 
 def _read(path):
-    if importlib.util.find_spec("nbclient") is None:
-        raise CannotGrade("grading needs nbclient, which comes with JupyterLab: pip install 'stncourse[course]'")
-    import nbformat
-
+    if not all(map(importlib.util.find_spec, _NEEDED)):
+        raise CannotGrade("grading needs ipykernel, which comes with JupyterLab: pip install 'stncourse[course]'")
     try:
-        notebook = nbformat.read(path, as_version=4)
-        nbformat.validate(notebook)
+        return read_cells(path)
     except OSError as error:
         raise CannotGrade(f"{path}: {error.strerror or error}") from error
-    except Exception as error:  # JSON, Unicode and schema errors, by many names
-        raise CannotGrade(f"{path}: this is not a notebook ({type(error).__name__})") from error
-    return notebook
+    except NotANotebook as error:
+        raise CannotGrade(f"{path}: this is not a notebook ({error})") from error
 
 
-def _wanted(path, notebook):
-    """The notebook's exercises, whether or not the student left their cells in: by its name, metadata and checks."""
+def _wanted(path, notebook, seen=()):
+    """The notebook's exercises, whether or not the student left their cells in: by its name, metadata and checks.
+
+    ``seen``: the names that were checked when it ran.
+    """
     keys = {Path(path).name[:2]} & set(NOTEBOOKS)
-    for cell in notebook.cells:
-        about = cell.metadata.get("stncourse")
-        name = about.get("exercise") if isinstance(about, dict) else None
-        for known in [name, *(found for found, _ in checks_in(cell))]:
-            if exercise := _known(known):
-                keys.add(exercise.notebook)
+    names = set(seen)
+    for cell in notebook["cells"]:
+        about = cell["metadata"].get("stncourse")
+        names |= {about.get("exercise") if isinstance(about, dict) else None}
+        names |= {name for name, _ in checks_in(cell)}
+    keys |= {exercise.notebook for exercise in map(_known, names) if exercise}
     return [exercise for key in sorted(keys) for exercise in exercises_of(key)]
 
 
@@ -110,23 +153,6 @@ def _known(name):
         return find(name) if isinstance(name, str) else None
     except ValueError:
         return None
-
-
-def checks_in(cell):
-    """(name, source of the answer) for each ``check("name", answer)`` in a code cell."""
-    if cell.cell_type != "code":
-        return []
-    try:
-        tree = ast.parse(cell.source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and len(node.args) == 2 and isinstance(node.args[0], ast.Constant):
-            called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", None)
-            if called == "check" and isinstance(node.args[0].value, str):
-                found.append((node.args[0].value, ast.unparse(node.args[1])))
-    return found
 
 
 def _result(exercise, seen):
@@ -145,8 +171,8 @@ class _NoAnswer(Exception):
 class _Run:
     """One run of one notebook, cell by cell."""
 
-    def __init__(self, notebook, path, time_limit, memory_limit):
-        self.notebook, self.path = notebook, Path(path)
+    def __init__(self, cells, path, time_limit, memory_limit):
+        self.cells, self.path = cells, path
         self.time_limit, self.memory_limit = time_limit, memory_limit
         self.errors, self.notes = [], []
         self.results = {}
@@ -157,107 +183,94 @@ class _Run:
 
     def to_the_end(self):
         """Run all cells; returns name -> CheckResult, or a sentence on why there is none."""
-        with tempfile.TemporaryDirectory() as folder:
+        self.number = None  # of the cell that runs
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             self.folder = Path(folder)
-            self.client = self._client()
-            environment = os.environ | {"STNCOURSE_PROGRESS_DIR": str(self.folder / "progress")}
             try:
-                with self.client.setup_kernel(env=environment, cwd=str(self.path.resolve().parent)):
+                with Kernel(folder, self.path.resolve().parent, int(self.memory_limit * 2**20)) as self.kernel:
                     self.deadline = time.monotonic() + self.time_limit
-                    for index, cell in enumerate(self.notebook.cells):
-                        if not self._one_cell(index, cell):
-                            break
-            except (RuntimeError, OSError) as error:  # the kernel died before the first cell, or while it was shut down
-                self.errors.append({"cell": None, "error": "kernel", "message": str(error)[:300]})
+                    for number, cell in enumerate(self.cells, 1):
+                        self.number = number
+                        self._one_cell(cell)
+            except KernelEnded as error:
+                self._note("kernel died" if self.number else "kernel", str(error))
+            except TimeOver:
+                self._note("time limit", f"the notebook did not end within {self.time_limit:g} s")
         return self.results
 
-    def _client(self):
-        from jupyter_client.kernelspec import KernelSpec
-        from jupyter_client.manager import AsyncKernelManager
-        from nbclient import NotebookClient
-
-        class Client(NotebookClient):
-            """Keeps errors only: a notebook that prints without end must not fill the grader's memory."""
-
-            def output(self, outs, msg, display_id, cell_index):
-                return super().output(outs, msg, display_id, cell_index) if msg["msg_type"] == "error" else None
-
-        size = int(self.memory_limit * 2**20)
-        argv = [sys.executable, str(_KERNEL), str(size), "-f", "{connection_file}"]
-        manager = AsyncKernelManager()
-        manager._kernel_spec = KernelSpec(argv=argv, display_name="grader", language="python")
-        return Client(self.notebook, km=manager, allow_errors=True, startup_timeout=300, shutdown_kernel="immediate")
-
-    def _one_cell(self, index, cell):
-        """Run a cell and observe what it checks. False: the run is over."""
-        if cell.cell_type != "code" or not cell.source.strip():
-            return True
-        if not self._execute(cell, index):
-            return False
-        for name, answer in checks_in(cell):
-            if exercise := _known(name):
+    def _one_cell(self, cell):
+        """Run a cell and observe what it checks."""
+        if cell["problem"]:
+            self._note("broken cell", cell["problem"])
+        if cell["cell_type"] != "code" or not cell["source"].strip():
+            return
+        written = {name: f"({answer})" for name, answer in checks_in(cell) if _known(name)}
+        attempts = {}
+        try:
+            failed = self._execute(cell["source"])
+            attempts = {name: f"{_INSIDE}.attempt({name!r})" for name in self._noted()}
+            # An error before the check, or in it, says nothing of the attempt: it may be right all the same.
+            attempts = (written if failed else {}) | attempts
+            for name, answer in attempts.items():
                 try:
-                    self.results[name] = self._judge(exercise, answer, index)
+                    self.results[name] = self._judge(find(name), answer)
                 except _NoAnswer as error:
                     self.results.setdefault(name, str(error))
-        return True
+        except (KernelEnded, TimeOver) as end:
+            why = "the time was over" if isinstance(end, TimeOver) else "the kernel did not survive it"
+            for name in attempts or written:
+                self.results.setdefault(name, f"It could not be graded: {why}.")
+            raise
 
-    def _execute(self, cell, index, ours=False):
-        """Execute a cell; note its error. False: the kernel is gone, or the time is up."""
-        from nbclient.exceptions import CellTimeoutError, DeadKernelError
-
+    def _execute(self, code, quiet=False):
+        """Execute code; note its errors. Returns whether it was ended by one."""
         left = self.deadline - time.monotonic()
-        self.client.timeout = max(1, int(left))
+        if left <= 0:
+            raise TimeOver
+        errors, failed = self.kernel.run(code, left, quiet)
+        for name, message in errors if not quiet else ():
+            self._note(name[:80], " ".join(message.split())[:300])
+        return failed
+
+    def _note(self, error, message):
+        self.errors.append({"cell": self.number, "error": error, "message": message})
+
+    def _noted(self):
+        """The exercises that the cell has checked, in that order."""
+        target = self.folder / "names.json"
+        target.unlink(missing_ok=True)
+        self._execute(f"{_INSIDE}.write_names({str(target)!r})", quiet=True)
         try:
-            if left <= 0:
-                raise CellTimeoutError
-            self.client.execute_cell(cell, index, store_history=not ours)
-        except DeadKernelError:
-            self._note(index, "kernel died", "the cell ended the kernel, or asked for more memory than there is")
-            return False
-        except (CellTimeoutError, TimeoutError):
-            self._note(index, "time limit", f"the notebook did not end within {self.time_limit:g} s")
-            return False
-        except RuntimeError as error:
-            self._note(index, "kernel", str(error)[:300])
-            return False
-        for output in cell.get("outputs", []):
-            if output.output_type == "error" and not ours:
-                self._note(index, str(output.ename)[:80], " ".join(str(output.evalue).split())[:300])
-        return True
+            names = json.loads(target.read_bytes())
+        except (OSError, ValueError, RecursionError):  # or anything that a notebook put in its place
+            return []
+        return list(filter(_known, names)) if isinstance(names, list) else []
 
-    def _note(self, index, error, message):
-        self.errors.append({"cell": index + 1, "error": error, "message": message})
-
-    def _judge(self, exercise, answer, index):
+    def _judge(self, exercise, answer):
         """The verdict, made here; the kernel only tells what the answer does."""
 
         def observe(calls):
-            return self._ask(calls, getattr(exercise, "signature", None), answer, index)
+            return self._ask(calls, getattr(exercise, "signature", None), answer)
 
         try:
             return exercise.judge(observe).result
-        except _NoAnswer:
+        except (_NoAnswer, KernelEnded, TimeOver):
             raise
         except Exception as error:  # a notebook that forges what the kernel writes must not break the report
             raise _NoAnswer("It could not be graded: the kernel's answers make no sense.") from error
 
-    def _ask(self, calls, signature, answer, index):
-        import nbformat
-
+    def _ask(self, calls, signature, answer):
         source, target = self.folder / "task.pt", self.folder / "seen.pt"
         target.unlink(missing_ok=True)
         torch.save({"calls": calls, "signature": signature, "seconds": _observe.TIME_LIMIT}, source)
-        code = (
-            "__import__('stncourse.exercises._observe', fromlist=['x'])"
-            f".write_answers({str(source)!r}, {str(target)!r}, lambda: ({answer}))"
-        )
-        alive = self._execute(nbformat.v4.new_code_cell(code), index, ours=True)
+        code = f"{_INSIDE}.write_answers({str(source)!r}, {str(target)!r}, lambda: {answer})"
+        self._execute(code, quiet=True)
         try:
+            if not target.is_file():  # a pipe would have us wait for ever
+                raise FileNotFoundError(target)
             return _checked(torch.load(target, weights_only=True), calls)
         except Exception as error:  # no file, half a file, or anything that a notebook put in its place
-            why = "the kernel did not survive it" if not alive else "its answers could not be read"
-            raise _NoAnswer(f"It could not be graded: {why}.") from error
+            raise _NoAnswer("It could not be graded: its answers could not be read.") from error
 
 
 def _checked(seen, calls):
@@ -302,20 +315,40 @@ def _checked_value(value):
 def main(options):
     """Grade ``options.notebook``; write ``<name>.report.json`` and ``.txt``; print the text.
 
-    Exit status: 0 every exercise passed, 1 not all, 2 the notebook cannot be graded.
+    Exit status: 0 every exercise passed, 1 not all, 2 the notebook cannot be graded, 130 interrupted.
     """
-    try:
-        report = grade(options.notebook, options.time_limit, options.memory_limit)
-    except CannotGrade as error:
-        print(error, file=sys.stderr)
-        return 2
-    text = as_text(report)
     stem = options.report or options.notebook.with_suffix("")
     try:
-        for ending, content in (("json", json.dumps(report, indent=1, ensure_ascii=False) + "\n"), ("txt", text)):
-            Path(f"{stem}.report.{ending}").write_text(content, encoding="utf-8")
-    except OSError as error:
-        print(f"the report could not be written: {error}", file=sys.stderr)
+        with _ended_in_order():
+            _read(options.notebook)
+            targets = [check_writable("--report", f"{stem}.report.{ending}") for ending in ("json", "txt")]
+            report = grade(options.notebook, options.time_limit, options.memory_limit)
+        text = as_text(report)
+        for target, content in zip(
+            targets, (json.dumps(report, indent=1, ensure_ascii=False) + "\n", text), strict=True
+        ):
+            with replacing(target, text=True) as file:
+                file.write(content)
+    except (CannotGrade, OSError) as error:
+        say(readable(str(error)), sys.stderr)
         return 2
-    print(text, end="")
+    except KeyboardInterrupt:
+        say("interrupted: no report was written", sys.stderr)
+        return 130
+    say(text.removesuffix("\n"))
     return 0 if report["totals"]["passed"] == len(report["exercises"]) else 1
+
+
+@contextlib.contextmanager
+def _ended_in_order():
+    """Who ends this process politely (``timeout``, a closed terminal) interrupts it: the kernel is ended, too."""
+    before = {}
+    with contextlib.suppress(ValueError):  # not in the main thread: then it is somebody else's business
+        for name in ("SIGTERM", "SIGHUP"):
+            if number := getattr(signal, name, None):
+                before[number] = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,11 +1,14 @@
-"""The kernel in which a student's notebook is graded: ipykernel under a memory limit.
+"""The kernel in which a student's notebook is graded: ipykernel under a memory limit, which notes what is checked.
 
-Started as ``python _kernel.py BYTES -f CONNECTION_FILE``, by its path, so that a file called stncourse.py beside the
+Started as ``python _kernel.py BYTES -f CONNECTION_FILE …``, by its path, so that a file called stncourse.py beside the
 student's notebook is not taken for the package.
 """
 
 import contextlib
+import ctypes
+import signal
 import sys
+from pathlib import Path
 
 
 def limit_memory(size):
@@ -16,16 +19,35 @@ def limit_memory(size):
         return
     # RLIMIT_DATA counts what is really asked for. Address space would count what torch merely reserves, too.
     limit = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
-    with contextlib.suppress(ValueError, OSError):
+    with contextlib.suppress(ValueError, OSError, OverflowError):
         resource.setrlimit(limit, (size, size))
 
 
+def end_with_the_grader():
+    """Should the grader be killed, this process goes with it, whatever it is doing: Linux does that on request."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
+
+
+def main(arguments):
+    """Start the kernel. What it imports comes from where the grader's own modules come from."""
+    from ipykernel.kernelapp import IPKernelApp
+
+    from stncourse.exercises import _noted
+
+    kernel = IPKernelApp.instance()
+    kernel.initialize(arguments)  # puts the notebook's folder onto the path, as in Jupyter
+    _noted.listen(kernel.shell)
+    kernel.start()
+
+
 if __name__ == "__main__":
+    end_with_the_grader()
     limit_memory(int(sys.argv.pop(1)))
-    sys.path.pop(0)  # the folder of this file: its modules are no programs of their own
-    import stncourse.exercises._observe  # noqa: F401  (before a notebook can put another stncourse in its place)
+    if not sys.flags.safe_path:
+        sys.path.pop(0)  # the folder of this file: its modules are no programs of their own
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    import stncourse  # noqa: F401  (the grader's own, before any other can be found)
 
-    sys.path.insert(0, "")  # as a kernel has it: modules beside the notebook
-    from ipykernel.kernelapp import launch_new_instance
-
-    launch_new_instance()
+    sys.path.pop(0)
+    main(sys.argv[1:])

@@ -66,17 +66,22 @@ class Exercise:
 
     Attributes:
         name: what :func:`stncourse.check` calls it.
-        notebook: the two digits of the notebook it belongs to.
         title, task: markdown. hints: markdown, from a nudge to nearly all.
-        mistakes: see :class:`Mistake`.
+        mistakes: name -> (wrong, message), kept as a tuple of :class:`Mistake`.
+        notebook: the two digits of the notebook it belongs to; ``exercises_of`` fills them in.
     """
 
     name: str
-    notebook: str
     title: str
     task: str
     hints: tuple
-    mistakes: tuple
+    mistakes: dict | tuple
+    notebook: str = ""
+
+    def __post_init__(self):
+        if isinstance(self.mistakes, dict):
+            mistakes = tuple(Mistake(name, *said) for name, said in self.mistakes.items())
+            object.__setattr__(self, "mistakes", mistakes)
 
     def verdict(self, passed, message, mistake=None, details=(), drawings=()):
         """A Verdict on this exercise."""

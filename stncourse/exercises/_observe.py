@@ -15,7 +15,11 @@ import time
 import traceback
 from pathlib import Path
 
+import numpy as np
 import torch
+
+from stncourse import _check
+from stncourse.exercises._trial import calls_that_end, wait_for_the_end
 
 #: Seconds that an attempt has, over all the inputs it is tried on.
 TIME_LIMIT = 10.0
@@ -30,11 +34,17 @@ class TooSlow(BaseException):
 def observe(attempt, calls, *, signature=None, time_limit=None):
     """Call ``attempt`` with each of ``calls`` and describe what came.
 
+    The time limit holds whatever the attempt does. On Linux the calls are tried out in a copy of this process first,
+    which can be killed at any moment; what an attempt does there to the notebook's variables is gone with the copy.
+    Elsewhere, code in C that keeps the interpreter to itself, such as ``sum(range(10**13))``, has to come to an end of
+    its own: nothing in the same process could stop it.
+
     Args:
         attempt: what the student gave.
         calls: list of dicts: ``args`` (a list), and for a gradient ``differentiate`` (positions in args) and
             ``weights`` (a tensor of the output's shape, by which the output is multiplied before it is summed up).
         signature: how the function is to be called, in words.
+        time_limit: seconds for all calls together.
 
     Returns:
         A list of dicts with ``value`` (see :func:`plain`), ``changed`` (the attempt wrote into its input),
@@ -47,14 +57,14 @@ def observe(attempt, calls, *, signature=None, time_limit=None):
     seen = []
     printed = _Printed()
 
-    def work():
-        for call in calls:
-            seen.append(_observe_one(attempt, call, printed))
-            if seen[-1]["error"] and seen[-1]["error"]["kind"] == "not done":
-                return
+    def work(calls, add):
+        return _run(lambda: _observe_all(attempt, calls, printed, add), seconds, printed)
 
     with _ONE_AT_A_TIME, printed:
-        state = _run(work, seconds, printed)
+        ending = calls_that_end(lambda ended: work(calls, lambda _: ended()), len(calls), seconds)
+        state = work(calls[:ending], seen.append) if ending else "done"
+    if state == "done" and ending < len(calls):
+        state = "stopped"
     if state != "done":
         seen = seen[: len(calls) - 1]
         what_now = (
@@ -67,38 +77,78 @@ def observe(attempt, calls, *, signature=None, time_limit=None):
     return seen
 
 
+def _observe_all(attempt, calls, printed, add):
+    """``add`` what comes of each call, up to a stub's."""
+    for call in calls:
+        seen = _observe_one(attempt, call, printed)
+        add(seen)
+        if seen["error"] and seen["error"]["kind"] == "not done":
+            return
+
+
 def plain(value):
-    """A value as a dict of plain things: ``kind`` says which of them it is."""
-    if isinstance(value, torch.Tensor):
-        with contextlib.suppress(RuntimeError):  # on the meta device or the like there are no numbers to take
-            copy = value.detach().to("cpu", copy=True)
-            if copy.layout == torch.strided and not copy.is_quantized:
-                # as_subclass: a Parameter is a tensor here
-                copy = copy.as_subclass(torch.Tensor).resolve_conj().resolve_neg()
-                return {
-                    "kind": "tensor",
-                    "tensor": copy,
-                    "device": str(value.device),
-                    "attached": bool(value.requires_grad),
-                }
-        return {"kind": "other", "text": f"a tensor on the device {value.device}", "type": "Tensor"}
+    """A value as a dict of plain things; ``kind`` says which. There is an answer whatever the value does."""
+    try:
+        return _plain(value, depth=0)
+    except Exception:  # its own methods are called: it may do anything
+        return _other(value)
+
+
+def _plain(value, depth):
+    kind = type(value)  # not isinstance: that believes what an object says of itself
+    if issubclass(kind, torch.Tensor):
+        return _plain_tensor(value)
     if value is None or value is Ellipsis:
         return {"kind": "none"}
-    if isinstance(value, bool):
-        return {"kind": "bool", "value": value}
-    if isinstance(value, (int, float)):
+    if issubclass(kind, (bool, np.bool_)):
+        return {"kind": "bool", "value": bool(value)}
+    if issubclass(kind, str):
+        return {"kind": "text", "value": str.__str__(value)[:200]}
+    if issubclass(kind, (list, tuple)):
+        # Deeper than any answer: it contains itself, or tries to be the end of us.
+        if depth == 8 or (tuple if issubclass(kind, tuple) else list).__len__(value) > 1000:
+            return _other(value)
+        items = list((tuple if issubclass(kind, tuple) else list).__iter__(value))
+        return {"kind": "list", "items": [_plain(item, depth + 1) for item in items], "type": _name(kind)}
+    if (number := _check.as_real(value)) is not None:
         with contextlib.suppress(OverflowError):
-            return {"kind": "number", "value": float(value)}
-    if isinstance(value, str):
-        return {"kind": "text", "value": value[:200]}
-    if isinstance(value, (list, tuple)) and len(value) <= 1000:
-        return {"kind": "list", "items": [plain(item) for item in value], "type": type(value).__name__}
-    kind = type(value)
+            return {"kind": "number", "value": float(number)}
     if kind.__module__ == "numpy":
         shape = getattr(value, "shape", ())
         text = f"a NumPy array of shape {tuple(shape)}" if shape else f"a NumPy {kind.__name__}"
         return {"kind": "numpy", "text": text, "type": kind.__name__}
-    return {"kind": "other", "text": f"{_article(kind.__name__)} {kind.__name__}", "type": kind.__name__}
+    return _other(value)
+
+
+def _plain_tensor(value):
+    copy = None
+    if not value.is_nested and value.layout == torch.strided and not value.is_quantized:
+        with contextlib.suppress(RuntimeError):  # on the meta device or the like there are no numbers to take
+            copy = value.detach().to("cpu", copy=True)
+            # as_subclass: a Parameter is a tensor here
+            copy = copy.as_subclass(torch.Tensor).resolve_conj().resolve_neg()
+    if copy is None:
+        return {"kind": "other", "text": _kind_of_tensor(value), "type": "Tensor"}
+    return {"kind": "tensor", "tensor": copy, "device": str(value.device), "attached": bool(value.requires_grad)}
+
+
+def _kind_of_tensor(tensor):
+    if tensor.is_nested:
+        return "a nested tensor"
+    if tensor.is_quantized:
+        return "a quantized tensor"
+    if tensor.layout != torch.strided:
+        return f"a tensor of the layout {str(tensor.layout).removeprefix('torch.')}"
+    return f"a tensor on the device {tensor.device}"
+
+
+def _other(value):
+    name = _name(type(value))
+    return {"kind": "other", "text": f"{_article(name)} {name}", "type": name}
+
+
+def _name(kind):
+    return type.__dict__["__name__"].__get__(kind)  # a metaclass may have a __name__ of its own
 
 
 def copied(value):
@@ -111,10 +161,15 @@ def copied(value):
 
 
 def same(a, b):
-    """Whether two arguments are equal, bit for bit."""
-    if isinstance(a, torch.Tensor):
-        return a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b)
-    if isinstance(a, (list, tuple)):
+    """Whether an argument is still what it was, bit for bit. ``b`` is ours, ``a`` went through the student's hands."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(b, torch.Tensor):
+        try:
+            return a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b)
+        except RuntimeError:  # moved to where it cannot be compared
+            return False
+    if isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))
     return a == b
 
@@ -148,7 +203,10 @@ def _gradients(value, weights, inputs):
     if not (isinstance(value, torch.Tensor) and value.requires_grad):
         return None
     slopes = torch.autograd.grad((value * weights).sum(), inputs, allow_unused=True)
-    return [torch.zeros_like(x) if slope is None else slope.detach() for slope, x in zip(slopes, inputs, strict=True)]
+    return [
+        torch.zeros_like(x) if slope is None else slope.detach().to_dense()
+        for slope, x in zip(slopes, inputs, strict=True)
+    ]
 
 
 def nothing(error):
@@ -161,16 +219,18 @@ def _cannot_be_called(attempt, calls, signature):
         came = plain(attempt)
         if came["kind"] == "none":
             return {"kind": "not done", "message": "There is no function yet."}
-        came = "a tensor" if came["kind"] == "tensor" else came.get("text", f"a {type(attempt).__name__}")
+        came = "a tensor" if came["kind"] == "tensor" else came.get("text", _other(attempt)["text"])
         message = f"check wants your function itself, not what it returns: it got {came}. Leave the brackets away."
         return {"kind": "not a function", "message": message}
     try:
-        inspect.signature(attempt).bind(*calls[0]["args"])
+        known = inspect.signature(attempt)
+    except Exception:  # a built-in, or an object that says strange things of itself: let it be called
+        return None
+    try:
+        known.bind(*calls[0]["args"])
     except TypeError as error:
         expected = f" It has to be callable as {signature}." if signature else ""
         return {"kind": "not callable so", "message": f"Your function cannot be called: {error}.{expected}"}
-    except ValueError:  # a built-in without a signature: let it be called
-        pass
     return None
 
 
@@ -178,7 +238,7 @@ def _cannot_be_called(attempt, calls, signature):
 
 
 def _raised(error):
-    name, text = type(error).__name__, " ".join(str(error).split())
+    name, text = _name(type(error)), " ".join(_words_of(error).split())
     text = f": {text[:200]}" if text else ""
     message = f"Your function raised {name}{text}."
     if where := _own_line(error):
@@ -190,6 +250,15 @@ def _raised(error):
     else:
         kind = "raised"
     return {"kind": kind, "message": message}
+
+
+def _words_of(error):
+    try:
+        return str(error)
+    except TooSlow:
+        raise
+    except BaseException:  # its __str__ is the student's
+        return ""
 
 
 def _own_line(error):
@@ -247,9 +316,10 @@ def _run(work, seconds, printed):
     except BaseException:  # the student pressed "interrupt"
         _stop(thread, done)
         raise
-    if done.is_set():
-        return "done"
-    return "stopped" if _stop(thread, done) else "running"
+    state = "done" if done.is_set() else "stopped" if _stop(thread, done) else "running"
+    if state != "running":
+        wait_for_the_end(thread)
+    return state
 
 
 def _stop(thread, done):
@@ -307,23 +377,8 @@ def _article(word):
     return "an" if word[:1].lower() in "aeiou" else "a"
 
 
-def write_answers(source, target, make_attempt):
-    """For the grader, inside the student's kernel: read calls from ``source``, write what was seen to ``target``."""
-    task = torch.load(source, weights_only=True)
-    try:
-        attempt = make_attempt()
-    except BaseException as error:
-        seen = [nothing({"kind": "raised", "message": f"The cell's answer could not be read: {type(error).__name__}."})]
-    else:
-        if task["calls"] is None:
-            seen = [nothing(None) | {"value": plain(attempt)}]
-        else:
-            seen = observe(attempt, task["calls"], signature=task["signature"], time_limit=task["seconds"])
-    torch.save(seen, target)
-
-
-def observe_answer(attempt, calls, signature=None):
+def observe_answer(attempt, calls, signature=None, time_limit=None):
     """What ``judge`` asks for: an answer as it is (``calls`` None), or what a function does on ``calls``."""
     if calls is None:
         return [nothing(None) | {"value": plain(attempt)}]
-    return observe(attempt, calls, signature=signature)
+    return observe(attempt, calls, signature=signature, time_limit=time_limit)

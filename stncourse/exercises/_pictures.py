@@ -27,58 +27,48 @@ def pictures(panels, alt):
     return figure
 
 
-def warped(image_of):
-    """A ``draw`` for exercises whose answer is images: the input, what is expected, what came, and where they differ.
+def warped(arguments, expected, got):
+    """The ``draw`` of exercises whose answer is images, and whose first argument is the ``(N, C, H, W)`` input.
 
-    Args:
-        image_of: arguments -> the ``(N, C, H, W)`` input.
+    It shows one image of the batch: the input, what is expected, what came.
     """
-
-    def draw(arguments, expected, got):
-        index = 0
-        if got is not None:  # the first image of the batch that differs
-            off = (got.double() - expected.double()).abs().flatten(1).amax(1).nan_to_num(torch.inf)
-            index = int((off > 1e-6).int().argmax())
-        panels = {"input": image_of(arguments)[index, 0], "expected": expected[index, 0]}
-        if got is not None:
-            panels["got"] = got[index, 0]
-        words = "the input, what is expected, what came" if got is not None else "the input and what is expected"
-        return pictures(panels, words)
-
-    return draw
+    index = 0
+    if got is not None:  # the first image of the batch that differs
+        off = (got.double() - expected.double()).abs().flatten(1).amax(1).nan_to_num(torch.inf)
+        index = int((off > 1e-6).int().argmax())
+    panels = {"input": arguments[0][index, 0], "expected": expected[index, 0]}
+    if got is not None:
+        panels["got"] = got[index, 0]
+    words = "the input, what is expected, what came" if got is not None else "the input and what is expected"
+    return pictures(panels, words)
 
 
-def places(size_of):
-    """A ``draw`` for exercises whose answer is a grid: its places over the outline of the image.
+def places(arguments, expected, got):
+    """The ``draw`` of exercises whose answer is a grid, and whose last argument is its size ``(H, W)``.
 
-    Args:
-        size_of: arguments -> ``(H, W)`` of the output, for its shape on the page.
+    It shows the places over the outline of the image.
     """
+    from stncourse.visualization import BOX_COLOR, Figure
 
-    def draw(arguments, expected, got):
-        from stncourse.visualization import BOX_COLOR, Figure
-
-        height, width = size_of(arguments)
-        figure = Figure(
-            4.2, 4.2, "where the output's pixels look: expected" + (", and what came" if got is not None else "")
-        )
-        ax = figure.subplots()
-        ax.plot([-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1], color="#777777", linewidth=1)
-        points = expected[0].detach().reshape(-1, 2)
-        ax.scatter(*points.T, s=42, color=BOX_COLOR, label="expected")
-        if got is not None:
-            ax.scatter(*got[0].detach().reshape(-1, 2).T, s=42, color="#0072B2", marker="x", label="got")
-        reach = max(
-            1.0,
-            *(tensor[0].detach().abs().nan_to_num().max().item() for tensor in (expected, got) if tensor is not None),
-        )
-        ax.set(xlim=(-1.15 * reach, 1.15 * reach), ylim=(1.15 * reach, -1.15 * reach), xlabel="x", ylabel="y")
-        ax.set_title(f"a grid of {height}×{width} places; the frame is the input image", fontsize=10)
-        ax.set_aspect("equal")
-        ax.legend(loc="best", fontsize=9)
-        return figure
-
-    return draw
+    height, width = arguments[-1]
+    figure = Figure(
+        4.2, 4.2, "where the output's pixels look: expected" + (", and what came" if got is not None else "")
+    )
+    ax = figure.subplots()
+    ax.plot([-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1], color="#777777", linewidth=1)
+    points = expected[0].detach().reshape(-1, 2)
+    ax.scatter(*points.T, s=42, color=BOX_COLOR, label="expected")
+    if got is not None:
+        ax.scatter(*got[0].detach().reshape(-1, 2).T, s=42, color="#0072B2", marker="x", label="got")
+    reach = max(
+        1.0,
+        *(tensor[0].detach().abs().nan_to_num().max().item() for tensor in (expected, got) if tensor is not None),
+    )
+    ax.set(xlim=(-1.15 * reach, 1.15 * reach), ylim=(1.15 * reach, -1.15 * reach), xlabel="x", ylabel="y")
+    ax.set_title(f"a grid of {height}×{width} places; the frame is the input image", fontsize=10)
+    ax.set_aspect("equal")
+    ax.legend(loc="best", fontsize=9)
+    return figure
 
 
 def _write_numbers(ax, picture, middle):

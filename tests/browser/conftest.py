@@ -1,7 +1,6 @@
 """JupyterLab and a browser, started once for all tests of this folder. Run them with ``make browser-test``."""
 
 import lab
-import nbformat
 import pytest
 
 
@@ -30,9 +29,24 @@ def open_notebook(tmp_path_factory, requests_made, new_context):
 
         def open_it(name, cells=None):
             if cells is not None:
-                notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-                notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-                nbformat.write(notebook, folder / name)
+                lab.write_notebook(folder / name, cells)
             return lab.Notebook(context, address, folder / name)
 
         yield open_it
+
+
+@pytest.fixture(scope="module")
+def open_page(new_context):
+    """Function: a file of HTML -> its page, open, which notes its ``requests``. Errors in it are the tests' errors."""
+    problems = []
+
+    def open_it(path):
+        page = new_context(viewport=lab.VIEWPORT).new_page()
+        page.requests = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_it
+    assert problems == []

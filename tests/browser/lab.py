@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -32,14 +33,18 @@ VIEWPORT = {"width": 1400, "height": 1000}
 THETA = ("θ11", "θ12", "tx", "θ21", "θ22", "ty")
 #: A playground's picture: drawn by the page, or sent by the kernel.
 PICTURE = "canvas[data-theta], img.widget-image"
-#: The pixels of a canvas, or of an <img> as the browser has decoded them.
-SHOWN_PIXELS = """async img => {
+#: A canvas, or an <img> as the browser has decoded it, as a PNG.
+AS_PNG = """async img => {
     if (img.tagName == "CANVAS") return img.toDataURL("image/png").split(",")[1];
     await img.decode();
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [img.naturalWidth, img.naturalHeight];
     canvas.getContext("2d").drawImage(img, 0, 0);
     return canvas.toDataURL("image/png").split(",")[1];
+}"""
+
+LOAD_SCRIPT = """async text => {
+    window.script = await import(URL.createObjectURL(new Blob([text], {type: "text/javascript"})));
 }"""
 
 
@@ -62,6 +67,24 @@ def until(question, what, seconds=60, pause=0.05):
     return answer
 
 
+def picture_of(locator):
+    """The picture that the browser shows: of a canvas, or of an <img>."""
+    return Image.open(io.BytesIO(base64.b64decode(locator.evaluate(AS_PNG))))
+
+
+def load_script(page, text):
+    """A module of JavaScript, as ``script`` in the page."""
+    page.evaluate(LOAD_SCRIPT, text)
+
+
+def drag(page, x, y, by, steps=5):
+    """Press the mouse's button at a place, move it, and let go."""
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + by[0], y + by[1], steps=steps)
+    page.mouse.up()
+
+
 def is_outside(url):
     """Whether an address leaves the machine."""
     address = urlsplit(url)
@@ -71,7 +94,7 @@ def is_outside(url):
 
 def copy_notebooks(folder):
     """The course's notebooks, not yet run."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for path in NOTEBOOKS.glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
@@ -79,6 +102,14 @@ def copy_notebooks(folder):
                 cell.outputs, cell.execution_count = [], None
         nbformat.write(notebook, folder / path.name)
     return folder
+
+
+def write_notebook(path, sources):
+    """A notebook of these code cells. Its path."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+    return path
 
 
 @contextlib.contextmanager
@@ -126,6 +157,17 @@ def chromium(**options):
             yield browser.new_context(**({"viewport": VIEWPORT} | options))
         finally:
             browser.close()
+
+
+@contextlib.contextmanager
+def open_alone(write, **options):
+    """A notebook in a JupyterLab and a browser of its own. ``write``: an empty folder -> the notebook's path in it."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        home, course = Path(folder) / "home", Path(folder) / "course"
+        course.mkdir()
+        path = write(course)
+        with jupyter_lab(course, home) as address, chromium(**options) as context:
+            yield Notebook(context, address, path)
 
 
 class Notebook:
@@ -240,7 +282,7 @@ class Playground:
     def picture(self):
         """The picture that the browser shows, or None at a moment in which it is changing."""
         try:
-            return Image.open(io.BytesIO(base64.b64decode(self.image.evaluate(SHOWN_PIXELS))))
+            return picture_of(self.image)
         except Error as error:
             if "decode" in str(error):
                 return None

@@ -1,20 +1,17 @@
 """The control-point playground in JupyterLab, by mouse and keys; and its script against Python."""
 
-import base64
-import io
 import json
 
 import pytest
 import torch
-from lab import is_outside, until
+from lab import VIEWPORT, drag, is_outside, load_script, picture_of, until
 from PIL import Image
 
 from stncourse import control_points_playground
 from stncourse.control_points import REACH, home, presets, warp
 
 PANEL = 336
-LOOK = """async ([text, scene, base, weights, trials]) => {
-    const script = await import(URL.createObjectURL(new Blob([text], {type: "text/javascript"})));
+LOOK = """([scene, base, weights, trials]) => {
     const all = { ...scene, base: Float32Array.from(base), weights: Float32Array.from(weights) };
     return trials.map(([family, points, pixels]) => {
         const places = script.look(family, points, all);
@@ -33,13 +30,14 @@ def in_script(page, trials):
         torch.frombuffer(bytearray(data), dtype=torch.float32).tolist() for data in (THE_SAME.base, THE_SAME.weights)
     )
     trials = [[family, points.tolist(), image.flatten().tolist()] for family, points, image in trials]
-    return page.evaluate(LOOK, [THE_SAME._esm, THE_SAME.scene, base, weights, trials])
+    return page.evaluate(LOOK, [THE_SAME.scene, base, weights, trials])
 
 
 @pytest.fixture(scope="module")
 def page(open_notebook):
     notebook = open_notebook("control_points.ipynb", [*CELLS, "print(sheet.family, sheet.points)"])
     notebook.run_all()
+    load_script(notebook.page, THE_SAME._esm)
     return notebook.page
 
 
@@ -54,11 +52,11 @@ def sheet(page):
 
 
 def shown(sheet):
-    """The output's pixels, and where the points are that they were made with."""
+    """Where the points are, and the output's pixels."""
     canvas = sheet.locator("canvas").nth(1)
-    points, picture = canvas.evaluate("canvas => [canvas.dataset.points, canvas.toDataURL().split(',')[1]]")
-    grey = Image.open(io.BytesIO(base64.b64decode(picture))).convert("L").resize((28, 28), Image.Resampling.NEAREST)
-    return torch.tensor(json.loads(points)), torch.frombuffer(bytearray(grey.tobytes()), dtype=torch.uint8)
+    points = torch.tensor(json.loads(canvas.get_attribute("data-points")))
+    grey = picture_of(canvas).convert("L").resize((28, 28), Image.Resampling.NEAREST)
+    return points, torch.frombuffer(bytearray(grey.tobytes()), dtype=torch.uint8)
 
 
 def wait_until_right(sheet, family, points):
@@ -115,11 +113,8 @@ def test_corners_on_one_line_make_no_transform(page):
 
 def test_by_mouse(page, sheet):
     board = sheet.locator(".board").bounding_box()
-    x, y = (board[name] + 336 / 2 - 336 / REACH / 6 for name in ("x", "y"))  # control point 6, at (-1/3, -1/3)
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + 30, y + 20, steps=5)
-    page.mouse.up()
+    x, y = (board[name] + PANEL / 2 - PANEL / REACH / 6 for name in ("x", "y"))  # control point 6, at (-1/3, -1/3)
+    drag(page, x, y, by=(30, 20))
     page.mouse.move(x + 90, y + 90)  # let go: nothing more
     points = home("tps")
     points[5] = (points[5] + torch.tensor([30.0, 20.0]) * 2 * REACH / PANEL).mul(100).round() / 100
@@ -131,10 +126,7 @@ def test_by_mouse(page, sheet):
 
 def test_a_point_cannot_be_dragged_off_the_board(page, sheet):
     board = sheet.locator(".board").bounding_box()
-    page.mouse.move(board["x"] + 56, board["y"] + 56)  # control point 1
-    page.mouse.down()
-    page.mouse.move(board["x"] - 200, board["y"] - 300, steps=5)
-    page.mouse.up()
+    drag(page, board["x"] + 56, board["y"] + 56, by=(-256, -356))  # control point 1
     points = home("tps")
     points[0] = -REACH
     wait_until_right(sheet, "tps", points)
@@ -195,16 +187,13 @@ def test_it_fits_and_works_at_200_percent(page, sheet):
         point = sheet.locator(".point").nth(5)
         point.scroll_into_view_if_needed()
         box = point.bounding_box()
-        page.mouse.move(box["x"] + 12, box["y"] + 12)
-        page.mouse.down()
-        page.mouse.move(box["x"] + 42, box["y"] + 12, steps=3)
-        page.mouse.up()
+        drag(page, box["x"] + 12, box["y"] + 12, by=(30, 0))
         scale = PANEL / sheet.locator(".board").bounding_box()["width"]
         until(
             lambda: abs(shown(sheet)[0][5, 0] + 1 / 3 - 30 * scale * 2 * REACH / PANEL) < 0.02, "the drag, to scale", 10
         )
     finally:
-        page.set_viewport_size({"width": 1400, "height": 1000})
+        page.set_viewport_size(VIEWPORT)
 
 
 def test_no_request_left_the_machine(page, requests_made):

@@ -15,31 +15,17 @@ COLORS = ["red", "lime", "blue", "white"]
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory, new_context):
+def page(tmp_path_factory, open_page):
     path = tmp_path_factory.mktemp("film") / "film.html"
     frames = [Image.new("RGB", (200, 80), color) for color in COLORS]
     Film(frames, [f"step {10 * i}" for i in range(4)], "four colours", frames_per_second=20).save(path)
-    context = new_context(viewport=lab.VIEWPORT)
-    page = context.new_page()
-    page.problems, page.requests = [], []
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.on("request", lambda request: page.requests.append(request.url))
-    page.goto(path.as_uri())
-    yield page
-    assert page.problems == []
+    return open_page(path)
 
 
 def shown(page):
     """The words, and the picture's colour as the browser has decoded it."""
-    color = page.locator("img").evaluate(
-        """async image => {
-            await image.decode();
-            const canvas = document.createElement("canvas");
-            canvas.getContext("2d").drawImage(image, 0, 0);
-            return Array.from(canvas.getContext("2d").getImageData(5, 5, 1, 1).data.slice(0, 3));
-        }"""
-    )
-    return page.locator("output").inner_text(), tuple(color)
+    picture = lab.picture_of(page.locator("img")).convert("RGB")
+    return page.locator("output").inner_text(), picture.getpixel((5, 5))
 
 
 def test_it_starts_at_the_beginning_and_asks_nobody(page):

@@ -1,19 +1,16 @@
 """The playground's script in a browser: the same pixels and words as Python's, and the page without Python."""
 
-import base64
-import io
-
 import lab
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
 
 from stncourse import load_digits
 from stncourse.__main__ import main
 from stncourse.playground import (
     DIRECTIONS,
     IDENTITY,
+    LIMITS,
     MODES,
     PADDINGS,
     Settings,
@@ -25,9 +22,6 @@ from stncourse.playground import (
 )
 
 IMAGES = load_digits("test", source="offline").images
-LOAD_SCRIPT = """async text => {
-    window.script = await import(URL.createObjectURL(new Blob([text], {type: "text/javascript"})));
-}"""
 WARP = """([pixels, scene, theta]) => {
     const matrix = scene.inverse ? script.invert(theta) : theta;
     const output = script.warp(Uint8Array.from(pixels), scene.height, scene.width, matrix, scene);
@@ -36,18 +30,12 @@ WARP = """([pixels, scene, theta]) => {
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory, new_context):
+def page(tmp_path_factory, open_page):
     path = tmp_path_factory.mktemp("page") / "theta.html"
     assert main(["playground", str(path)]) == 0
-    context = new_context(viewport=lab.VIEWPORT)
-    page = context.new_page()
-    page.problems, page.requests = [], []
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.on("request", lambda request: page.requests.append(request.url))
-    page.goto(path.as_uri())
-    page.evaluate(LOAD_SCRIPT, browser_script())
-    yield page
-    assert page.problems == []
+    page = open_page(path)
+    lab.load_script(page, browser_script())
+    return page
 
 
 def at_random(generator):
@@ -89,9 +77,8 @@ def test_the_script_warps_and_says_what_python_does(page):
 
 def test_the_script_composes_and_inverts_as_python_does(page):
     generator = torch.Generator().manual_seed(1)
-    names = ("rotation", "scale_x", "scale_y", "shear", "shift_x", "shift_y")
     for values in (torch.rand(50, 6, generator=generator) * 4 - 2).tolist():
-        parameters = dict(zip(names, [90 * values[0], *values[1:]], strict=True))
+        parameters = dict(zip(LIMITS, [90 * values[0], *values[1:]], strict=True))
         theta = page.evaluate("parameters => script.compose(parameters)", parameters)
         assert theta == pytest.approx(compose(parameters), abs=1e-5)
         assert page.evaluate("theta => script.invert(script.invert(theta))", theta) == pytest.approx(theta, abs=1e-6)
@@ -102,9 +89,8 @@ def test_the_script_composes_and_inverts_as_python_does(page):
 def shown(page):
     """The output's pixels as the page shows them, once it has drawn."""
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    picture = Image.open(io.BytesIO(base64.b64decode(page.locator("canvas").evaluate(lab.SHOWN_PIXELS))))
     size = int(page.get_by_label("output px").input_value())
-    return output_from_picture(picture, (size, size)).int()
+    return output_from_picture(lab.picture_of(page.locator("canvas")), (size, size)).int()
 
 
 def assert_shows(page, image, **settings):
@@ -117,18 +103,14 @@ def test_the_page_by_keyboard(page):
     page.get_by_label("rotation (°)").focus()
     for _ in range(30):
         page.keyboard.press("ArrowRight")
-    turned = dict(
-        zip(("rotation", "scale_x", "scale_y", "shear", "shift_x", "shift_y"), (30, 1, 1, 0, 0, 0), strict=True)
-    )
-    assert_shows(page, IMAGES[0], theta=compose(turned))
+    turned = compose(dict(zip(LIMITS, (30, 1, 1, 0, 0, 0), strict=True)))
+    assert_shows(page, IMAGES[0], theta=turned)
     assert "turned 30° counter-clockwise" in page.locator("[role=status]").inner_text()
     page.get_by_label("digit no.").fill("7")
     page.get_by_label("outside").select_option("border")
     page.get_by_label("output px").fill("40")
     page.get_by_label("align_corners of the grid").check()
-    assert_shows(
-        page, IMAGES[7], theta=compose(turned), padding="border", output_size=40, grid_align_corners=True
-    )  # fmt: skip
+    assert_shows(page, IMAGES[7], theta=turned, padding="border", output_size=40, grid_align_corners=True)
     page.get_by_label("θ maps").select_option("input → output")
     page.get_by_label("preset").select_option("mirror")
     page.get_by_label("align_corners of the grid").uncheck()

@@ -7,12 +7,10 @@ import time
 import pytest
 import torch
 import torch.nn.functional as F
-from lab import errors_in, is_outside, until
+from lab import drag, errors_in, is_outside, until
 
 from stncourse import normalize, theta_playground
-from stncourse.playground import PRESETS, output_from_picture
-
-IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+from stncourse.playground import IDENTITY, PRESETS, output_from_picture
 
 
 @functools.cache
@@ -113,10 +111,7 @@ def test_every_other_slider_by_keyboard(playground, name):
 def test_slider_by_mouse(playground, page):
     box = playground.slider("rotation (°)").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.page.mouse.move(x, y)
-    page.page.mouse.down()
-    page.page.mouse.move(x + 40, y, steps=20)
-    page.page.mouse.up()
+    drag(page.page, x, y, by=(40, 0), steps=20)
     degrees = playground.slider_value("rotation (°)")
     assert 20 < degrees < 170
     wait_until_right(playground, turned(degrees))
