@@ -599,9 +599,9 @@ def test_a_network_laid_out_on_meta_and_filled_later_is_the_same(options):
 @any_size
 def test_another_default_device_changes_nothing_on_the_cpu(options):
     stn = of_any_size(**options)
-    for number, shape in enumerate(SHAPES):
+    for number, shape in enumerate([(2, 3, 21, 25), (1, 3, 38, 19)]):
         images = random_images(*shape).requires_grad_()
-        if number % 2:  # each is once the first that is seen
+        if number % 2:  # each is once the first to see a size
             expected = stn(images)
         with torch.device("meta"):
             output = stn(images)
