@@ -38,7 +38,7 @@ def _on_ruler(steps, count, align_corners):
     if not align_corners:
         return (2 * steps + 1) / count - 1
     last = count - 1
-    return 2 * steps / (last + (last == 0)) - 1 * (last != 0)
+    return (2 * steps - last) / (last + (last == 0))
 
 
 def affine_grid(theta, size, align_corners=False):
