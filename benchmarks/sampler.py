@@ -6,8 +6,8 @@ python benchmarks/sampler.py --device cuda
 From one digit to a training batch to one photograph, to see how the cost grows with the number of images and with their
 size. CPU milliseconds (on a GPU: wall), best of several rounds in which all take turns. kornia's column is
 ``homography_warp`` with the same θ as a 3×3 matrix; it asks the same question, on the ruler of ``align_corners=True``.
-Both pairs sample with ``grid_sample``; its column is what that costs alone, on a grid that is there, and "at most" is the
-ratio that our pair would reach if our grid and our checks cost nothing.
+Both pairs sample with ``grid_sample``; its column is what that costs alone, on a grid that is there, and "at most" is
+the ratio that our pair would reach if our grid and our checks cost nothing.
 """
 
 from functools import partial

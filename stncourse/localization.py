@@ -10,7 +10,7 @@ from torch import nn
 from torch.func import functional_call
 
 from stncourse import _check
-from stncourse._precision import HALF, without_autocast
+from stncourse._precision import HALF, at_least_float32, without_autocast
 from stncourse.convolution import FirstConv2d
 
 # Below this a 7×7 convolution, a pooling, a 5×5 convolution and a pooling leave no pixel.
@@ -69,7 +69,7 @@ class LocalizationNetwork(nn.Module):
         self.fc_loc = _WideAtTheEnd(
             nn.Linear(10 * height * width, hidden),
             nn.ReLU(),
-            nn.Linear(hidden, num_parameters),
+            _WideLinear(hidden, num_parameters),
         )
         self.start_at(identity)
 
@@ -99,8 +99,16 @@ class LocalizationNetwork(nn.Module):
         return self.fc_loc(self.localization(pad_to(images, _MINIMUM_SIZE)).flatten(1))
 
 
+class _WideLinear(nn.Linear):
+    """A linear layer that computes in float32 at least, whatever its features and its parameters are in."""
+
+    def forward(self, features):
+        bias = None if self.bias is None else at_least_float32(self.bias)
+        return F.linear(at_least_float32(features), at_least_float32(self.weight), bias)
+
+
 class _WideAtTheEnd(nn.Sequential):
-    """Layers one after another, of which the last computes in float32 at least, whatever layer it is.
+    """Layers one after another, of which the last computes in float32 at least, whatever layer has been put there.
 
     A θ rounded to bfloat16 is off by parts of a pixel, whatever the grid is computed in.
     """
@@ -110,7 +118,9 @@ class _WideAtTheEnd(nn.Sequential):
         for layer in layers:
             features = layer(features)
         with without_autocast(features):
-            return last(features) if features.dtype not in HALF else _call_in_float32(last, features.float())
+            if type(last) is _WideLinear or features.dtype not in HALF:
+                return last(features)
+            return _call_in_float32(last, features.float())
 
 
 def _call_in_float32(layer, features):

@@ -193,9 +193,9 @@ def load_pretrained():
     >>> model.info["distortion"], model.stn.output_size
     ('RTS', (28, 28))
     """
-    with resources.as_file(resources.files("stncourse") / "assets" / "stn_rts.safetensors") as path:
-        with torch.device("cpu"):
-            info = read_tensors(path)[1]
-            model = STNClassifier(info["image_size"], output_size=info["output_size"]).float()
-            model.info = load_weights(model, path)
+    asset = resources.files("stncourse") / "assets" / "stn_rts.safetensors"
+    with resources.as_file(asset) as path, torch.device("cpu"):
+        info = read_tensors(path)[1]
+        model = STNClassifier(info["image_size"], output_size=info["output_size"]).float()
+        model.info = load_weights(model, path)
     return model.eval()

@@ -145,7 +145,7 @@ class History:
         theta: snapshots of θ for the probe images: dicts ``{"step", "theta"}``, theta as nested lists ``(P, 2, 3)``;
             None for a transform that has no matrix.
         info: seed, hardware, versions, date and number of training digits; ``notes``, a list of sentences, where the
-            recipe asked for something that this model does not have.
+            recipe asked for something that this model does not have, or layers stayed frozen.
     """
 
     recipe: dict
@@ -269,7 +269,7 @@ def fit(
 
     What was frozen stays frozen: parameters with ``requires_grad=False``, and, in a model that is in train mode, the
     modules that are in eval mode (a BatchNorm whose statistics are to stay). A model in eval mode, as ``fit`` leaves
-    it, is put into train mode as a whole.
+    it, is put into train mode as a whole. A model that is refused keeps its modes.
 
     On the CPU the process keeps freed memory from then on, up to 1 GB (:func:`stncourse.device.keep_freed_memory`).
 
@@ -303,7 +303,7 @@ def fit(
     Raises:
         TypeError, ValueError: an argument is not of the kind above, ``checkpoint`` holds another run, or holds one and
             ``resume`` is False; a label is negative or beyond the model's classes; nothing can learn; what the model
-            returns are no log-probabilities, or it cannot take a batch of one that ``batch_size`` leaves. All that is
+            returns is no log-probabilities, or it cannot take a batch of one that ``batch_size`` leaves. All that is
             said before the first step. CheckpointError (a ValueError): it is not a checkpoint, or a broken one.
         OSError: ``checkpoint`` cannot be written; said before the training starts.
         FloatingPointError: the loss became NaN or infinite; the message says when, and what to try; ``.history`` is
@@ -378,13 +378,13 @@ class _Run:
             for module in model.modules():
                 if isinstance(module, nn.modules.dropout._DropoutNd):  # all of torch's
                     module.p = recipe.dropout
-        root = unwrapped(model)
-        self.frozen = [module for module in root.modules() if not module.training] if root.training else []
+        self.modes = [(module, module.training) for module in model.modules()]
+        self.frozen = [module for module, mode in self.modes if not mode] if unwrapped(model).training else []
         self.optimizer = make_optimizer(model, recipe)
         self.dtype = _contract.dtype_for(model)
         self.largest = {"train": int(train.labels.max())} | ({"test": int(test.labels.max())} if test else {})
-        self.checked = False  # whether the model's answer to a first batch was looked at
-        self.notes = _notes(model, recipe)
+        self.checked = self.refused = False  # whether the model's answer to a first batch was looked at, and no good
+        self.notes = _notes(model, recipe) + _notes_on_frozen(model)
         self.history = History(asdict(recipe), info=_info(seed, device, train))
         if self.notes:
             self.history.info["notes"] = self.notes
@@ -426,6 +426,8 @@ class _Run:
         finally:
             self._freeze_localization(False)
             self.model.eval()
+            for module, mode in self.modes if self.refused else ():
+                module.training = mode
         return self.history
 
     def _epoch(self, record, interruption, verbose):
@@ -493,7 +495,8 @@ class _Run:
         except Exception as error:
             put_back()
             problem = error
-        if self.group.any(problem is not None):
+        self.refused = self.group.any(problem is not None)
+        if self.refused:
             raise problem or ValueError("model: another process of this training refuses it, and says why")
         self.checked = True
         return loss
@@ -719,6 +722,16 @@ def _notes(model, recipe):
     if not asked or _localization(model):
         return []
     return [f"without effect, as the model has no SpatialTransformer: the recipe's {' and '.join(asked)}"]
+
+
+def _notes_on_frozen(model):
+    """Which layers of a model in train mode are in eval mode, as a sentence: it may be a mistake."""
+    kinds, model = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd), unwrapped(model)
+    names = [name for name, module in model.named_modules() if isinstance(module, kinds) and not module.training]
+    if not names or not model.training:
+        return []
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return [f"in eval mode, as before the training: {', '.join(names[:3])}{more}"]
 
 
 def make_optimizer(model, recipe):

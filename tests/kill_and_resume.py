@@ -3,11 +3,11 @@
 python tests/kill_and_resume.py FOLDER SEED KILLS
 
 It trains once without a stop (FOLDER/whole.safetensors), and once killed at random moments: by SIGKILL, by SIGKILL in
-the middle of writing, by Ctrl-C (FOLDER/killed.safetensors). Prints how each of the attempts ended.
-
-A moment is a number of calls of functions, not of seconds: it is the same on a slow or busy machine.
+the middle of writing, by Ctrl-C (FOLDER/killed.safetensors). Prints how each of the attempts ended. The moments are
+counted in steps, not in seconds: how fast the machine is does not matter.
 """
 
+import functools
 import os
 import random
 import signal
@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from stncourse import Recipe, STNClassifier, fit, load_digits
 
@@ -23,7 +24,28 @@ RECIPE = Recipe("killed", 6, 64, "adamw", schedule="onecycle", localization_fact
 
 def shift(images, generator):
     """An augmentation that needs its generator's state."""
+    moments.passed("batch")
     return images.roll(int(torch.randint(-2, 3, (), generator=generator)), -1)
+
+
+class Moments:
+    """Sends this process a signal at the ``count``-th moment of a kind from now on."""
+
+    def __init__(self):
+        self.kind, self.count, self.number = None, 0, None
+
+    def arm(self, kind, count, number):
+        self.kind, self.count, self.number = kind, count, number
+        register_optimizer_step_post_hook(lambda *_: self.passed("step"))
+
+    def passed(self, kind):
+        if kind == self.kind:
+            self.count -= 1
+            if self.count == 0:
+                os.kill(os.getpid(), self.number)
+
+
+moments = Moments()
 
 
 def train(path):
@@ -35,47 +57,25 @@ def train(path):
     return fit(model, train, test, RECIPE, "cpu", seed=5, checkpoint=path, resume=True, **options)
 
 
-def attempt(path, prepare):
-    """Train in a forked process; how it ended."""
+def attempt(path, prepare=lambda: None):
+    """Train in a forked process. Returns its number."""
     child = os.fork()
-    if not child:
-        status = 1
-        try:
-            prepare()
-            train(path)
-            status = 0
-        except KeyboardInterrupt:
-            status = 130
-        finally:
-            os._exit(status)
+    if child:
+        return child
+    status = 1
+    try:
+        prepare()
+        train(path)
+        status = 0
+    except KeyboardInterrupt:
+        status = 130
+    finally:
+        os._exit(status)
+
+
+def end_of(child):
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return {0: "finished", 130: "interrupted", -signal.SIGKILL: "killed"}.get(code, f"failed ({code})")
-
-
-def calls_in(function):
-    """How many functions, Python's and C's, are called while ``function()`` runs."""
-    count = [0]
-
-    def on_event(frame, event, argument):
-        count[0] += event in ("call", "c_call")
-
-    sys.setprofile(on_event)
-    function()
-    sys.setprofile(None)
-    return count[0]
-
-
-def signal_at_call(number, kind):
-    """This process gets the signal when it calls a function for the ``number``-th time from here on."""
-    left = [number]
-
-    def on_event(frame, event, argument):
-        left[0] -= event in ("call", "c_call")
-        if left[0] <= 0:
-            sys.setprofile(None)
-            os.kill(os.getpid(), kind)
-
-    sys.setprofile(on_event)
 
 
 def die_while_writing(after):
@@ -95,19 +95,17 @@ def die_while_writing(after):
 def main(folder, seed, kills):
     torch.set_num_threads(1)  # threads do not survive a fork
     chance = random.Random(seed)
-    train(folder / "whole.safetensors")
-    whole = calls_in(lambda: train(folder / "counted.safetensors"))  # the first one has imported what it needs
+    assert end_of(attempt(folder / "whole.safetensors")) == "finished"
     path, ends = folder / "killed.safetensors", []
     for number in range(kills):
         kind = ("kill", "write", "interrupt")[number % 3]
         if kind == "write":
-            after = chance.randrange(2)
-            ends.append(attempt(path, lambda after=after: die_while_writing(after)))
+            prepare = functools.partial(die_while_writing, chance.randrange(2))
         else:
-            moment = int(chance.uniform(0.02, 0.15) * whole)
-            what = signal.SIGKILL if kind == "kill" else signal.SIGINT
-            ends.append(attempt(path, lambda moment=moment, what=what: signal_at_call(moment, what)))
-    ends.append(attempt(path, lambda: None))
+            when = chance.choice(("batch", "step")), chance.randint(1, 10)  # ten are an epoch
+            prepare = functools.partial(moments.arm, *when, signal.SIGKILL if kind == "kill" else signal.SIGINT)
+        ends.append(end_of(attempt(path, prepare)))
+    ends.append(end_of(attempt(path)))
     print("\n".join(ends))
 
 

@@ -27,6 +27,7 @@ from stncourse import (
     bilinear_sample,
     denormalize,
     fit,
+    from_dataset,
     load_digits,
     normalize,
     projective_grid,
@@ -343,3 +344,143 @@ def test_bad_arguments_are_refused(changes, error, message):
     arguments = {"history": turning(), "images": DIGITS.images[:2]} | changes
     with pytest.raises(error, match=message):
         animate_training(**arguments)
+
+
+# By whose numbers, and what is taken
+
+
+def own_set(channels):
+    images = torch.full((2, channels, 20, 20), 40, dtype=torch.uint8)
+    images[:, :, 5:15, 8:12] = torch.tensor([200, 90, 160])[:channels, None, None].byte()
+    return from_dataset([(image, label) for label, image in enumerate(images)])
+
+
+@pytest.mark.parametrize("way", ["the set", "tensor", "array"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_film_pads_by_the_numbers_of_the_set(channels, way, drawn):
+    """θ looks at twice the image: around it lies what the model pads with."""
+    images = own_set(channels)
+    stn = SpatialTransformer.for_images(20, channels, padding_value=images.background(120))
+    history = History({}, theta=[{"step": 0, "theta": affine_theta(scale=2).expand(2, -1, -1).tolist()}])
+    given, like = {
+        "the set": (images, None),
+        "tensor": (images.images, images),
+        "array": (images.images.numpy(), images),
+    }[way]
+    animate_training(history, given, torch.nn.Sequential(stn), like=like, probe=(0, 1))
+    outputs = drawn[0][2][0]
+    torch.testing.assert_close(outputs[:, :, 0, 0], torch.full((2, channels), 120 / 255), atol=1e-5, rtol=0)
+    torch.testing.assert_close(outputs[:, :, 6, 6], torch.full((2, channels), 40 / 255), atol=1e-5, rtol=0)
+
+
+def test_colours_without_a_set_are_refused_where_a_model_pads_them():
+    images, history = own_set(3).images, turning()
+    with pytest.raises(ValueError, match=r"^like: expected the set that the images come from"):
+        animate_training(history, images, STNClassifier(20, 3))
+    assert animate_training(history, images).frames  # without a model nothing is normalised
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda stn: stn,
+        lambda stn: torch.nn.Sequential(torch.nn.Sequential(stn), DigitCNN()),
+        torch.compile,
+        lambda stn: torch.compile(torch.nn.Sequential(stn)).double(),
+    ],
+)
+def test_the_transformer_is_found_wherever_it_is(wrap, drawn):
+    stn = SpatialTransformer.for_images(28, output_size=(9, 11), padding_value=BACKGROUND)
+    animate_training(turning(), DIGITS.images[:2], wrap(stn))
+    assert drawn[0][2].shape[-2:] == (9, 11)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"probe": np.array([0, 1])},
+        {"probe": torch.tensor(1)},
+        {"probe": range(2)},
+        {"frames": np.int64(3)},
+        {"frames": torch.tensor(3)},
+        {"frames_per_second": np.float32(2.5)},
+        {"frames_per_second": torch.tensor(2.5)},
+        {"output_size": np.int64(9)},
+        {"output_size": np.array([9, 11])},
+    ],
+)
+def test_numbers_of_any_kind_are_taken(changes, drawn):
+    film = animate_training(turning(), DIGITS.images[:2].numpy(), **changes)
+    assert len(film.frames) == (3 if "frames" in changes else 5)
+    assert film._repr_mimebundle_()["text/html"]
+
+
+def test_a_film_does_not_depend_on_torchs_defaults(other_defaults):
+    with torch.device("cpu"):
+        model = STNClassifier()
+    theta = [[[0.9, 0.1, 0.0], [-0.1, 0.9, 0.2]]]
+    history = History({}, theta=[{"step": i, "theta": theta} for i in range(2)])
+    assert len(animate_training(history, DIGITS.subset(slice(1))).frames) == 2
+    assert len(animate_training(history, DIGITS.images[:1], model).frames) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "name"),
+    [
+        ({"images": DIGITS.images[:2].to("meta")}, ValueError, "images"),
+        ({"images": torch.rand(2, 2, 8, 8)}, ValueError, "images"),
+        ({"probe": 1.5}, ValueError, "probe"),
+        ({"probe": True}, ValueError, "probe"),
+        ({"probe": "0"}, ValueError, "probe"),
+        ({"frames": 2.5}, TypeError, "frames"),
+        ({"frames_per_second": float("nan")}, ValueError, "frames_per_second"),
+        ({"frames_per_second": True}, ValueError, "frames_per_second"),
+        ({"model": "model"}, TypeError, "model"),
+        ({"like": 3}, TypeError, "like"),
+        ({"history": [{"step": 0, "theta": [[[1.0] * 3] * 2]}, {"step": 1, "theta": None}]}, ValueError, "history"),
+    ],
+)
+def test_what_cannot_be_filmed_is_named(changes, error, name):
+    arguments = {"history": turning(), "images": DIGITS.images[:2]} | changes
+    with pytest.raises(error, match=f"^{name}: expected"):
+        animate_training(**arguments)
+
+
+PICTURE = Image.new("RGB", (4, 4))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (([], [], ""), "frames"),
+        (([np.zeros((4, 4))], [""], ""), "frames"),
+        (([PICTURE, Image.new("RGB", (5, 4))], ["", ""], ""), "frames"),
+        (([PICTURE], [], ""), "titles"),
+        (([PICTURE], [""], "", 0), "frames_per_second"),
+        (([PICTURE], [""], "", 8, 300), "colors"),
+    ],
+)
+def test_frames_that_are_no_film_are_named(arguments, name):
+    with pytest.raises((TypeError, ValueError), match=f"^{name}: expected"):
+        module.Film(*arguments)
+
+
+@pytest.mark.parametrize("text", ["$x$ {b", "\ud800", "50 % \\", "a\nb", "${name}"])
+def test_titles_of_any_kind_are_written(text, tmp_path):
+    film = module.Film([PICTURE.convert("L"), PICTURE], [text, 7], text)
+    film.save(tmp_path / "film.html")
+    page = (tmp_path / "film.html").read_text(encoding="utf-8")
+    assert json.loads(re.search(r"const titles = (\[.*\]);", page)[1]) == film.titles
+    assert film.titles[0] == text.replace("\ud800", "\ufffd")
+
+
+@pytest.mark.parametrize("ending", [".gif", ".html"])
+def test_a_film_goes_home_and_through_links_and_leaves_nothing_else(film, ending, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "real").write_bytes(b"the old one")
+    (tmp_path / f"link{ending}").symlink_to(tmp_path / "real")
+    film.save(f"~/link{ending}")
+    assert (tmp_path / f"link{ending}").is_symlink()
+    assert len((tmp_path / "real").read_bytes()) > 1000
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"link{ending}", "real"]

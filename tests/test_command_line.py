@@ -1,6 +1,10 @@
 """``python -m stncourse``: files written, mistakes refused."""
 
+import errno
+import io
 import json
+import os
+import subprocess
 import sys
 import types
 from dataclasses import asdict
@@ -128,6 +132,213 @@ def test_mistakes_exit_with_2_and_a_clear_message(arguments, message, capsys):
         main(arguments)
     assert exit_info.value.code == 2
     assert message in capsys.readouterr().err
+
+
+# Paths, before the first step
+
+NO_SUCH_FOLDER = "no/such/folder/a.html"
+#: A folder in which nobody can make a file, whatever their rights.
+CLOSED = next((folder for folder in ("/proc", "/dev/fd") if os.path.isdir(folder)), None)
+OUTPUTS = [
+    [*FAST, "--save"],
+    [*FAST, "--history"],
+    [*FAST, "--checkpoint"],
+    ["reproduce", "table1", "--out"],
+    ["playground"],
+    ["grade", "any.ipynb", "--report"],
+]
+outputs = pytest.mark.parametrize("arguments", OUTPUTS, ids=lambda given: given[-1])
+
+
+def one_sentence(capsys, code=2):
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    line = err.splitlines()[-1]
+    assert line.startswith("python -m stncourse")
+    return line
+
+
+@pytest.fixture
+def nothing_is_done(monkeypatch):
+    def fail(*arguments, **options):
+        raise AssertionError("it went on")
+
+    for name in ("load_digits", "data.load_digits", "training.fit", "reproduce.reproduce", "playground.page"):
+        monkeypatch.setattr(f"stncourse.{name}", fail)
+    monkeypatch.setattr("stncourse.exercises._grade.grade", fail)
+
+
+@pytest.mark.skipif(CLOSED is None, reason="needs a folder that nobody can write into")
+@outputs
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_done(arguments, nothing_is_done, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main([*arguments, f"{CLOSED}/stncourse"])
+    assert exit_info.value.code == 2
+    assert f"cannot write into the folder {CLOSED}" in one_sentence(capsys)
+
+
+@outputs
+def test_a_file_in_the_way_is_said_before_anything_is_done(arguments, nothing_is_done, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as exit_info:
+        main([*arguments, str(tmp_path / "file" / "a")])
+    assert exit_info.value.code == 2
+    assert "file" in one_sentence(capsys)
+
+
+@pytest.mark.parametrize("arguments", [given for given in OUTPUTS if given[-1] != "--out"], ids=lambda given: given[-1])
+def test_a_folder_for_a_file_is_said_before_anything_is_done(arguments, nothing_is_done, tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main([*arguments, str(tmp_path)])
+    assert exit_info.value.code == 2
+    assert "is a folder, not a file" in one_sentence(capsys)
+    with pytest.raises(SystemExit) as exit_info:
+        main([*arguments, NO_SUCH_FOLDER])
+    assert exit_info.value.code == 2
+    assert "does not exist" in one_sentence(capsys)
+
+
+@pytest.mark.skipif(CLOSED is None, reason="needs a folder that nobody can write into")
+def test_a_report_that_cannot_lie_beside_the_notebook_is_said_first(nothing_is_done, monkeypatch, tmp_path, capsys):
+    notebook = tmp_path / "01.ipynb"
+    notebook.write_text("{}")
+    refused = OSError("path: cannot write into the folder")
+    monkeypatch.setattr("stncourse._files.check_writable", lambda name, path: (_ for _ in ()).throw(refused))
+    with pytest.raises(SystemExit) as exit_info:
+        main(["grade", str(notebook)])
+    assert exit_info.value.code == 2
+    assert "give --report NAME" in one_sentence(capsys)
+
+
+def test_two_outputs_in_one_file_are_refused(nothing_is_done, tmp_path, capsys):
+    path = str(tmp_path / "a")
+    for one, other in (("save", "history"), ("history", "checkpoint"), ("save", "checkpoint")):
+        with pytest.raises(SystemExit) as exit_info:
+            main([*FAST, f"--{one}", path, f"--{other}", str(tmp_path / ".." / tmp_path.name / "a")])
+        assert exit_info.value.code == 2
+        assert f"argument --{other}: expected another file than --{one}'s" in one_sentence(capsys)
+
+
+def test_a_home_folder_is_understood(few_digits, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert main([*FAST, "--save", "~/w", "--history", "~/h"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["h", "w"]
+
+
+@pytest.mark.parametrize("broken", ["save", "history"])
+def test_what_can_be_written_is_written_when_the_other_cannot(few_digits, broken, tmp_path, monkeypatch, capsys):
+    paths = {name: tmp_path / name for name in ("save", "history")}
+    real = os.replace
+
+    def replace(source, target):
+        if os.path.basename(target) == broken:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    assert main([*FAST, "--save", str(paths["save"]), "--history", str(paths["history"])]) == 1
+    assert f"--{broken}: could not write {paths[broken]}" in capsys.readouterr().err
+    (other,) = paths.keys() - {broken}
+    assert os.listdir(tmp_path) == [other]
+
+
+def test_a_page_that_cannot_be_written_is_a_sentence_and_the_old_one_stays(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "page.html"
+    path.write_text("old")
+    monkeypatch.setattr(os, "fsync", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+    assert main(["playground", str(path)]) == 1
+    assert "could not write" in capsys.readouterr().err
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["page.html"]
+
+
+def test_a_full_disk_during_the_training_is_a_sentence(few_digits, tmp_path, monkeypatch, capsys):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("stncourse.training.fit", full)
+    assert main(FAST) == 1
+    assert "No space" in capsys.readouterr().err
+
+
+# Seeds, the version, and terminals of few letters
+
+
+@pytest.mark.parametrize("seed", [str(2**64), "99999999999999999999", "9" * 5000, "-1", "1.5", "one", ""])
+def test_a_seed_that_is_none_is_one_sentence(seed, nothing_is_done, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main([*FAST, f"--seed={seed}"])
+    assert exit_info.value.code == 2
+    assert "argument --seed: expected a whole number" in one_sentence(capsys)
+
+
+def test_the_largest_seed_trains(few_digits, tmp_path):
+    assert main([*FAST, "--seed", str(2**64 - 1), "--history", str(tmp_path / "h")]) == 0
+    assert History.load(tmp_path / "h").info["seed"] == 2**64 - 1
+
+
+def test_the_version_is_said(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(["--version"])
+    assert exit_info.value.code == 0
+    assert capsys.readouterr().out == f"stncourse {stncourse.__version__}\n"
+
+
+ENCODINGS = ["ascii", "cp1252", "cp932"]
+COMMANDS = [
+    ["--help"],
+    *([command, "--help"] for command in ("train", "reproduce", "playground", "grade", "doctor")),
+    [*FAST, "--seed", "3", "--save", "gewählt-θ.safetensors"],
+    [*FAST, "--model", "cnn", "--save", "none/θ"],
+    ["playground", "θ.html"],
+    ["reproduce", "table1", "--cells", "θ"],
+    ["grade", "θ.ipynb"],
+    ["doctor"],
+]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: "_".join(arguments[:2]).replace("--", ""))
+def test_every_command_speaks_to_a_terminal_of_few_letters(arguments, encoding, few_digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    try:
+        code = main(arguments)
+    except SystemExit as error:
+        code = error.code
+    said = b"".join(stream.buffer.getvalue() for stream in streams.values()).decode(encoding)
+    assert code in (0, 1, 2)
+    assert said
+    assert "UnicodeEncodeError" not in said
+    for stream in streams.values():
+        assert stream.errors == "backslashreplace"
+
+
+def test_what_a_terminal_can_show_and_who_handles_it_otherwise_stay_as_they_are(monkeypatch):
+    kept = io.TextIOWrapper(io.BytesIO(), "ascii", errors="ignore")
+    monkeypatch.setattr(sys, "stdout", kept)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert kept.errors == "ignore"
+    utf8 = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
+    monkeypatch.setattr(sys, "stdout", utf8)
+    with pytest.raises(SystemExit):
+        main(["playground", "--help"])
+    assert "θ playground" in utf8.buffer.getvalue().decode()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_as_a_program_too(encoding):
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    run = subprocess.run(
+        [sys.executable, "-m", "stncourse", "--help"], env=environment, capture_output=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    assert b"playground" in run.stdout
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["doctor", "--help"]])

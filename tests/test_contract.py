@@ -42,10 +42,12 @@ def state(model):
 
 def refused(model, error, message, **options):
     """``fit`` refuses it, and the model is as it was, its BatchNorms' statistics too."""
-    before = state(model)
+    model.layers_of_another_mode = nn.Dropout().eval()
+    before, modes = state(model), [module.training for module in model.modules()]
     with pytest.raises(error, match=message):
         quick_fit(model, **options)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [module.training for module in model.modules()] == modes
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
@@ -183,8 +185,8 @@ class Pixelwise(nn.Module):
 
 def test_who_can_do_with_one_image_is_trained_and_the_trial_leaves_no_trace():
     models = [Pixelwise(), Net(middle=nn.BatchNorm1d(16).eval()), Net(middle=nn.Dropout(0.5))]
-    for model in models:
-        quick_fit(model, TRAIN.subset(slice(65)))
+    notes = [quick_fit(model, TRAIN.subset(slice(65))).info["notes"][1:] for model in models]
+    assert notes == [[], ["in eval mode, as before the training: layers.2"], []]
     assert models[0].norm.num_batches_tracked == 2
     assert models[1].layers[2].num_batches_tracked == 0
 

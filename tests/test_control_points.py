@@ -1,5 +1,6 @@
 """The control-point playground: what it shows is torch's, its words are true, and nothing set breaks it."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -210,3 +211,45 @@ assert {"family", "points", "picture", "scene", "images", "base", "weights", "_e
 
 def test_it_works_with_ipywidgets(run_with_ipywidgets):
     run_with_ipywidgets(SCRIPT)
+
+
+def test_arrays_lists_and_numbers_of_any_kind_are_taken():
+    points = presets("tps")["bend"]
+    expected = warp(DIGIT, "tps", points)
+    for image, places in ((DIGIT.numpy(), points.numpy()), (DIGIT, points.tolist()), (DIGIT, points.double())):
+        made = warp(image, "tps", places)
+        assert torch.equal(made.pixels, expected.pixels)
+        assert made.words == expected.words
+    playground = control_points_playground({"a": DIGIT.numpy(), "b": DIGIT}, picture=np.int64(1))
+    for places in (points, points.numpy()):
+        playground.points = home("tps").tolist()
+        playground.points = places
+        assert playground.warped.words == expected.words
+    playground.picture = torch.tensor(0)
+    assert type(playground.picture) is int
+
+
+def test_control_points_do_not_depend_on_torchs_defaults(other_defaults):
+    for family in ("tps", "projective"):
+        playground = control_points_playground(family=family)
+        for points in presets(family).values():
+            playground.points = points.tolist()
+            assert playground.warped.pixels.shape == (28, 28)
+    assert playground.warped.words.startswith("2 of 4 corners")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ((DIGIT / 255, "tps", home("tps")), "image"),
+        ((DIGIT.to("meta"), "tps", home("tps")), "image"),
+        ((DIGIT[:0], "tps", home("tps")), "image"),
+        ((DIGIT, "tps", home("tps") * float("nan")), "points"),
+        ((DIGIT, "tps", home("tps").to("meta")), "points"),
+        ((DIGIT, "tps", "points"), "points"),
+        ((DIGIT, "tps", None), "points"),
+    ],
+)
+def test_what_cannot_be_warped_is_named(arguments, name):
+    with pytest.raises((TypeError, ValueError), match=f"^{name}: expected"):
+        warp(*arguments)

@@ -11,6 +11,7 @@ from stncourse import (
     BACKGROUND,
     FAST_RECIPE,
     TUTORIAL_RECIPE,
+    Batches,
     DigitCNN,
     History,
     SpatialTransformer,
@@ -215,6 +216,37 @@ def test_images_that_are_not_numbers():
     assert found.name == "not a number"
     assert "epoch 1, batch" in found.seen
     assert "isfinite" in found.advice
+
+
+def test_a_model_that_returns_scores_or_probabilities_is_known_by_its_loss():
+    """As a history from before fit refused such models, or from a loop of one's own."""
+    for last, lowest in ((nn.Identity(), -1.0), (nn.Softmax(1), -0.1)):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10), last)
+        optimizer, losses = torch.optim.SGD(model.parameters(), lr=0.1), []
+        for images, labels in Batches(TRAIN.subset(slice(1000)), 100):
+            loss = nn.functional.nll_loss(model(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        history = note([affine_theta().tolist() * 2] * 2, losses)
+        found = diagnose(history)
+        assert found.name == "no log-probabilities", found
+        assert found.measures["lowest_loss"] == min(losses) < lowest
+        assert "log_softmax" in found.advice
+        assert diagnose(note([], [*losses, math.nan])).name == "no log-probabilities"
+
+
+@pytest.mark.parametrize("loss", [0.0, 1e-7, -1e-6])
+def test_a_loss_of_nearly_0_is_none_of_that(loss):
+    assert diagnose(note([], [0.5, loss])).name == "healthy"
+
+
+def test_a_test_loss_below_0_is_seen_too():
+    history = note([], [0.5])
+    history.epochs[0] |= {"test_loss": -3.0}
+    assert diagnose(history).name == "no log-probabilities"
 
 
 # What is not a run

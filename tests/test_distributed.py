@@ -1,10 +1,12 @@
 """Training in several processes is training in one; and what happens when one of them is killed."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -30,9 +32,9 @@ def said(tmp_path_factory):
     return json.loads(run_python(program, tmp_path_factory.mktemp("together"), env=ONE_THREAD, timeout=900))
 
 
-def torchrun(*arguments, **options):
+def torchrun(*arguments, environment=(), **options):
     """What two processes print."""
-    return run_python(*TORCHRUN.split(), *arguments, env=ONE_THREAD, **options)
+    return run_python(*TORCHRUN.split(), *arguments, env=ONE_THREAD | dict(environment), **options)
 
 
 def curve(result):
@@ -102,6 +104,25 @@ def test_other_arguments_in_one_process_are_refused(said):
     assert any(message.startswith("ValueError: seed: expected the same in every process") for message in messages)
 
 
+def test_a_share_of_one_that_batchnorm_cannot_learn_from_is_said_by_all_before_the_first_step(said):
+    """34 digits in batches of 32: of the last two, each process gets one."""
+    codes, messages = said["normed 34"]
+    assert codes == [3, 3]
+    for message in messages:
+        assert message.startswith("ValueError: batch_size: ")
+        assert "got 32 for 34 images in 2 processes; 33" not in message  # where one is left too
+        assert "got 32 for 34 images in 2 processes; 34 would do" in message
+    assert said["normed 36"] == [[0, 0], [2, 2]]
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_a_model_that_breaks_the_contract_is_left_by_all_processes_together(said, count):
+    codes, messages = said[f"scores {count}"]
+    assert codes == [3, 3]
+    assert any("expected log-probabilities" in message for message in messages)
+    assert all(message.startswith("ValueError: model: ") for message in messages)
+
+
 THREADS = """
 from pathlib import Path
 from stncourse import FAST_RECIPE, STNClassifier, fit, load_digits
@@ -127,7 +148,7 @@ def test_no_thread_outlives_the_processes(tmp_path):
 def test_torchrun_trains_and_one_process_writes(tmp_path):
     command = "-m stncourse train --recipe fast --epochs 1 --source offline --device cpu"
     where = ["--history", tmp_path / "history.json", "--save", tmp_path / "weights.safetensors"]
-    assert torchrun(*command.split(), *where).count("epoch 1/1") == 1
+    assert torchrun(*command.split(), *where, environment={"PYTHONIOENCODING": "ascii"}).count("epoch 1/1") == 1
     history = History.load(tmp_path / "history.json")
     assert history.epochs[0]["test_accuracy"] > 0.6
     info = load_weights(STNClassifier(), tmp_path / "weights.safetensors")
@@ -156,8 +177,8 @@ def test_shares_are_all_items_once_and_as_even_as_can_be(size, count):
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-@pytest.fixture
-def single(monkeypatch):
+@contextlib.contextmanager
+def one_process(monkeypatch):
     """A group of one, that all the same speaks through gloo."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -168,6 +189,12 @@ def single(monkeypatch):
     with processes("cpu") as (group, _):
         yield group
     assert type(current()) is Alone
+
+
+@pytest.fixture
+def single(monkeypatch):
+    with one_process(monkeypatch) as group:
+        yield group
 
 
 def test_gradients_keep_their_dtype_and_none_stays_none(single):
@@ -181,6 +208,51 @@ def test_gradients_keep_their_dtype_and_none_stays_none(single):
         assert torch.equal(parameter.grad, gradient)
     assert model["unused"].weight.grad is None
     assert model["frozen"].weight.grad is None
+
+
+def test_tensors_of_any_kind_are_sent(single):
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.BatchNorm1d(3))
+    model[1].weight = model[0].weight
+    buffers = {"truth": torch.tensor([True, False]), "b16": torch.ones(2).bfloat16(), "f16": torch.ones(2).half()}
+    buffers |= {"expanded": torch.ones(1).expand(4), "column": torch.arange(6).view(2, 3).T, "empty": torch.ones(0)}
+    buffers |= {"complex": torch.ones(2, dtype=torch.complex64), "number": torch.tensor(3.0)}
+    for name, buffer in buffers.items():
+        model.register_buffer(name, buffer)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    single.start_alike(model, {"a": 1})
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert model[1].weight is model[0].weight
+
+
+def test_messages_outlive_the_group(monkeypatch):
+    """In torch 2.6 closing it waits for ever for a thread of gloo that frees the last message's tensor."""
+    alive = []
+    real = torch.distributed.destroy_process_group
+
+    def destroy():
+        alive.append([reference() is not None for reference in references])
+        real()
+
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", destroy)
+    with one_process(monkeypatch) as group:
+        sent = [torch.ones(3, dtype=torch.float64) for _ in range(3)]
+        references = [weakref.ref(group._reduce(tensor)) for tensor in sent]
+        del sent
+    assert alive == [[True] * 3]
+    assert [reference() for reference in references] == [None] * 3
+
+
+@pytest.mark.parametrize(("platform", "expected"), [("win32", "0"), ("linux", None)])
+def test_windows_is_told_that_there_is_no_libuv(monkeypatch, platform, expected):
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.delenv("USE_LIBUV", raising=False)
+    monkeypatch.setattr(sys, "platform", platform)
+    with processes("cpu"):
+        assert os.environ.get("USE_LIBUV") == expected
+    monkeypatch.setenv("USE_LIBUV", "1")
+    with processes("cpu"):
+        assert os.environ["USE_LIBUV"] == "1"
+    monkeypatch.delenv("USE_LIBUV")
 
 
 def test_an_error_of_the_first_process_is_everyones(single):

@@ -31,6 +31,7 @@ FLOORS = {
     "device": 0,
     "distributed": 1,
     "convolution": 0,
+    "_pictures": 0,
     "data": 0,
     "images": 1,
     "_shown": 1,
@@ -61,6 +62,7 @@ FLOORS = {
 EXCEPTIONS = {
     ("animation", "visualization"),  # a film is figures in a row
     ("data", "device"),  # batches live on a device
+    ("data", "_files"),  # a download is there whole or not at all
     ("splines", "grids"),  # a grid generator like those, in a file of its own
     ("distortions", "grids"),  # distortions is built from grids
     ("distortions", "sampling"),  # ... and sampling

@@ -3,7 +3,9 @@
 import io
 import json
 import math
+import re
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from matrices import inverse
 from PIL import Image
 
-from stncourse import BACKGROUND, affine_theta, denormalize, load_digits, normalize
+from stncourse import BACKGROUND, affine_theta, denormalize, from_dataset, load_digits, normalize
 from stncourse.playground import (
     DIRECTIONS,
     IDENTITY,
@@ -327,3 +329,104 @@ def test_a_scene_holds_raw_grey_levels_and_sizes(padding, value):
 def test_a_page_of_something_else_is_refused(images):
     with pytest.raises((TypeError, ValueError), match=r"^images: expected "):
         page(images)
+
+
+# By whose numbers, and what is taken
+
+
+@pytest.fixture(scope="module")
+def grey_set():
+    """Grey pictures whose numbers are far from MNIST's."""
+    images = torch.full((3, 1, 20, 28), 90, dtype=torch.uint8)
+    images[:, :, 4:12, 6:20] = 140
+    return from_dataset([(image, label) for label, image in enumerate(images)])
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_a_set_is_normalised_by_its_own_numbers(grey_set, padding):
+    theta = random_theta(2)
+    size = (3, 1, 20, 28)
+    grid = F.affine_grid(torch.tensor(theta).reshape(1, 2, 3).expand(3, 2, 3), size, align_corners=False)
+    black = grey_set.background()[0] if padding == "background" else 0.0
+    mode = padding if padding in ("border", "reflection") else "zeros"
+    inputs = grey_set.normalize(grey_set.images)
+    expected = F.grid_sample(inputs - black, grid, padding_mode=mode, align_corners=False) + black
+    for images, like in ((grey_set, None), (grey_set.images, grey_set), (grey_set.images.numpy(), grey_set)):
+        frame = render(images, Settings(theta, padding), like=like)
+        torch.testing.assert_close(frame.output, expected, atol=1e-4, rtol=0)
+        assert torch.equal(frame.pixels, (255 * grey_set.denormalize(frame.output)).clamp(0, 255).round().byte())
+        outside = 255 * float(grey_set.denormalize(torch.full((1, 1, 1), black)))
+        assert scene(images, Settings(theta, padding), like=like)["padding_value"] == pytest.approx(outside, abs=1e-3)
+
+
+def test_the_background_can_be_another_one(grey_set):
+    white = grey_set.background(255)[0]
+    far = Settings((1, 0, 5, 0, 1, 0))
+    assert (render(grey_set, far, background=white).pixels == 255).all()
+    assert scene(grey_set, far, background=white)["padding_value"] == pytest.approx(255)
+    assert (render(grey_set, far).pixels == 0).all()
+
+
+def test_a_page_of_a_set_has_its_paddings(grey_set):
+    data = json.loads(re.search(r'playgroundIn\(document.querySelector\("main"\), (.*)\);', page(grey_set))[1])
+    assert data["paddings"]["background"]["padding_value"] == pytest.approx(0, abs=1e-9)
+    assert data["paddings"]["raw 0 (bright frame)"]["padding_value"] == pytest.approx(255 * grey_set.mean[0])
+    assert data["scene"]["height"] == 20
+
+
+@pytest.mark.parametrize(
+    "theta",
+    [
+        affine_theta(rotation=30),
+        affine_theta(rotation=30)[0].numpy(),
+        list(affine_theta(rotation=30).numpy().flatten()),
+    ],
+)
+def test_theta_of_any_kind_is_taken(theta):
+    assert Settings(theta=theta).theta == tuple(affine_theta(rotation=30).flatten().tolist())
+
+
+@pytest.mark.parametrize("size", [np.int64(7), torch.tensor(7), (7, 7), np.array([7, 7])])
+def test_output_sizes_of_any_kind_are_taken(digits, size):
+    assert Settings(output_size=size) == Settings(output_size=7)
+    assert render(digits, Settings(output_size=(7, 9))).pixels.shape == (3, 1, 7, 9)
+
+
+def test_the_playground_does_not_depend_on_torchs_defaults(digits, other_defaults):
+    for direction in DIRECTIONS:
+        frame = render(digits, Settings((0.9, 0.1, 0.2, -0.1, 0.9, 0), direction=direction))
+        assert frame.output.dtype == torch.float32
+        assert picture(frame).width == 2 * PANEL + 16
+    assert compose(decompose(PRESETS["rotate 45°"])) == pytest.approx(PRESETS["rotate 45°"], abs=1e-6)
+    assert page(digits).startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keywords", "name"),
+    [
+        ((torch.zeros(0, 1, 8, 8, dtype=torch.uint8), Settings()), {}, "images"),
+        ((torch.zeros(1, 1, 8, 8, dtype=torch.uint8, device="meta"), Settings()), {}, "images"),
+        ((torch.zeros(1, 1, 8, 8, dtype=torch.uint8), None), {}, "settings"),
+        ((torch.zeros(1, 1, 8, 8, dtype=torch.uint8), Settings(), "gpu"), {}, "device"),
+        ((torch.zeros(1, 1, 8, 8, dtype=torch.uint8), Settings()), {"like": 5}, "like"),
+    ],
+)
+def test_what_cannot_be_rendered_is_named(arguments, keywords, name):
+    with pytest.raises((TypeError, ValueError), match=f"^{name}: expected"):
+        render(*arguments, **keywords)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"theta": torch.eye(3)},
+        {"theta": (True,) * 6},
+        {"theta": torch.zeros(1, 2, 3, device="meta")},
+        {"grid_align_corners": "no"},
+        {"sampler_align_corners": 1},
+        {"output_size": (3, 0)},
+    ],
+)
+def test_settings_of_another_kind_are_named(changes):
+    with pytest.raises((TypeError, ValueError), match=f"^{next(iter(changes))}: expected"):
+        Settings(**changes)

@@ -1,5 +1,6 @@
 """The paper's table: cells trained, killed, resumed, merged, read and drawn."""
 
+import errno
 import json
 import os
 import re
@@ -420,6 +421,31 @@ def test_the_table_shows_paper_and_ours_and_what_was_not_run():
     assert lines[7].endswith("| 1.7 / 2.50 ± 1.00 |")
     assert lines[9].endswith("| – / not run |")  # the paper has no TPS on TC
     assert len(lines) == 2 + len(PAPER_MODELS)
+
+
+def test_a_cell_is_replaced_whole_or_not_at_all(run, tmp_path, monkeypatch):
+    run(seeds=1)
+    path = tmp_path / "fcn_r.json"
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(OSError, match="No space"), pytest.warns(UserWarning, match="could not write"):
+        run(seeds=2)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["fcn_r.json"]
+    monkeypatch.undo()
+    (tmp_path / ".fcn_r.json.new").symlink_to(tmp_path / "victim")
+    run(seeds=2)
+    assert len(read_cell(path)["runs"]) == 2
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_folder_that_cannot_be_made_or_written_is_named(digits, tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "inside"):
+        with pytest.raises(OSError, match=r"^out: expected a folder"):
+            reproduce(*digits, out, budget=TINY, device="cpu")
+    with pytest.raises(TypeError, match=r"^out: expected a path"):
+        reproduce(*digits, 3, budget=TINY, device="cpu")
 
 
 # The command

@@ -1,10 +1,14 @@
 """Recipes, fit, evaluate and the record of a run, on a few hundred digits."""
 
+import errno
 import json
 import math
+import os
+from dataclasses import asdict
 from importlib import resources
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -29,6 +33,8 @@ from stncourse import (
     load_recorded,
     normalize,
 )
+from stncourse._state import unwrapped
+from stncourse.transformer import transformers_in
 
 TRAIN = load_digits("train", source="offline").subset(slice(None, None, 16))
 TEST = load_digits("test", source="offline").subset(slice(None, None, 10))
@@ -104,6 +110,18 @@ def test_a_recipe_refuses_wrong_values_and_names_them(changes, error, name):
         Recipe("wrong", **changes)
     with pytest.raises(error, match=f"^{name}: expected"):
         FAST_RECIPE.but(**changes)
+
+
+@pytest.mark.parametrize("whole", [np.int64, np.uint8, torch.tensor, np.array])
+@pytest.mark.parametrize("real", [np.float32, np.float64, torch.tensor, np.array])
+def test_a_recipe_takes_any_kind_of_number_and_keeps_pythons(whole, real):
+    numbers = {name: real(0.25) for name in ("learning_rate", "localization_factor", "weight_decay", "dropout")}
+    numbers |= {name: real(0.5) for name in ("warm_up", "label_smoothing", "localization_until", "augment")}
+    recipe = Recipe("any", whole(2), whole(3), **numbers)
+    assert Recipe(**json.loads(json.dumps(asdict(recipe)))) == recipe
+    kinds = {name: type(value) for name, value in asdict(recipe).items()}
+    assert kinds["epochs"] is kinds["batch_size"] is int
+    assert all(kinds[name] is float for name in numbers)
 
 
 def test_but_changes_a_copy():
@@ -363,6 +381,179 @@ def test_the_localization_network_learns_in_the_first_part_of_the_training_only(
     assert all(p.requires_grad for p in model.parameters())
 
 
+# A transformer wherever it lies
+
+
+def compiled(module):
+    return torch.compile(module, backend="eager")
+
+
+class Elsewhere(nn.Module):
+    """Two transformers, under names of their own; ``wrap`` is put around the first."""
+
+    def __init__(self, wrap=lambda module: module, shared=False):
+        super().__init__()
+        looks = [SpatialTransformer.for_images(28) for _ in range(2)]
+        if shared:
+            looks[1].localization = looks[0].localization
+        self.parts = nn.ModuleDict({"look": nn.Sequential(wrap(looks[0])), "look_again": looks[1]})
+        self.reads = DigitCNN()
+
+    def forward(self, images):
+        return self.reads(self.parts["look_again"](self.parts["look"](images)))
+
+
+ELSEWHERE = {
+    "compiled": lambda: compiled(make()),
+    "in DataParallel": lambda: nn.DataParallel(make()),
+    "in a Sequential": lambda: nn.Sequential(SpatialTransformer.for_images(28), DigitCNN()),
+    "two, nested": Elsewhere,
+    "one compiled": lambda: Elsewhere(compiled),
+    "one network for two": lambda: Elsewhere(shared=True),
+    "all at once": lambda: compiled(Elsewhere(compiled, shared=True)),
+}
+
+
+def localizations(model):
+    networks = [stn.localization for stn in transformers_in(model)]
+    return list(nn.ModuleList(networks).parameters())  # each once
+
+
+@pytest.mark.parametrize("build", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_localization_networks_are_found_wherever_they_lie(build):
+    torch.manual_seed(0)
+    model = build()
+    moving = []
+
+    def after_step(*_):
+        moving.append([p.grad is not None for p in localizations(model)])
+
+    recipe = FAST_RECIPE.but(epochs=1, batch_size=80, localization_factor=0.25, localization_until=0.5)
+    with StepWatcher() as watcher, register_optimizer_step_post_hook(after_step):
+        history = quick_fit(model, recipe, probe=TEST.images[:2], probe_every=1)
+    optimizer = watcher[0][0]
+    classifier, localization = (group["params"] for group in optimizer.param_groups)
+    assert {id(p) for p in localization} == {id(p) for p in localizations(model)}
+    assert len(localization) == len(localizations(model))
+    assert {id(p) for p in classifier + localization} == {id(p) for p in model.parameters()}
+    assert watcher.rates(1) == pytest.approx([rate / 4 for rate in watcher.rates(0)])
+    assert [(all(row), any(row)) for row in moving] == [(True, True)] * 2 + [(False, False)] * 2
+    assert all(p.requires_grad for p in model.parameters())
+    assert "notes" not in history.info
+    assert len(history.theta[0]["theta"]) == 2
+    assert history.theta[0] != history.theta[-1]
+
+
+def test_a_compiled_model_learns_what_the_plain_one_does():
+    plain, other = make(), make()
+    recipe = FAST_RECIPE.but(localization_factor=0.3)
+    expected, history = quick_fit(plain, recipe), quick_fit(compiled(other), recipe)
+    assert history.column("train_loss") == pytest.approx(expected.column("train_loss"), rel=1e-4)
+    assert_close(other.state_dict(), plain.state_dict(), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "asked"),
+    [
+        (FAST_RECIPE, "localization_factor and localization_until"),
+        (BEST_RECIPE.but(epochs=1), "localization_factor"),
+        (TUTORIAL_RECIPE.but(epochs=1, localization_until=0.5), "localization_until"),
+        (TUTORIAL_RECIPE.but(epochs=1), None),
+    ],
+)
+def test_a_recipe_that_asks_for_a_transformer_in_vain_says_so(recipe, asked, capsys):
+    for model in (make(DigitCNN), nn.Sequential(DigitCNN())):
+        history = fit(model, TRAIN, recipe=recipe, device="cpu")
+        notes = [f"without effect, as the model has no SpatialTransformer: the recipe's {asked}"] if asked else None
+        assert history.info.get("notes") == notes
+        assert capsys.readouterr().out.splitlines()[:-1] == (notes or [])
+    history = fit(make(), TRAIN, recipe=recipe, device="cpu")
+    assert "notes" not in history.info
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+# What is frozen
+
+
+class Normed(nn.Module):
+    """A transformer, and a classifier with BatchNorms and a dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.stn = SpatialTransformer.for_images(28)
+        self.features = nn.Sequential(nn.Conv2d(1, 4, 9), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(4))
+        self.out = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(100), nn.Dropout(0.3), nn.Linear(100, 10))
+
+    def forward(self, images):
+        return nn.functional.log_softmax(self.out(self.features(self.stn(images))), 1)
+
+
+class FreezesItself(Normed):
+    """The usual way to keep a BatchNorm frozen."""
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.features[1].eval()
+        return self
+
+
+def freeze(model):
+    model.features[1].eval()
+    return model
+
+
+@pytest.mark.parametrize(
+    "model",
+    [freeze(Normed()), FreezesItself(), compiled(freeze(Normed())), nn.DataParallel(freeze(Normed()))],
+    ids=["by hand", "by itself", "compiled", "in DataParallel"],
+)
+def test_a_frozen_batchnorm_keeps_its_statistics(model):
+    modes = []
+    inner = unwrapped(model)
+    inner.features[1].register_forward_hook(lambda module, *_: modes.append(module.training))
+    inner.out[2].register_forward_hook(lambda module, *_: modes.append(not module.training))
+    quick_fit(model, FAST_RECIPE.but(epochs=2), test=TEST.subset(slice(0, 1)), probe=TEST.images[:2], probe_every=2)
+    assert inner.features[1].num_batches_tracked == 0
+    assert inner.out[1].num_batches_tracked == 10
+    assert modes.count(True) == 2  # the dropout, for the test digits after each epoch
+    assert not any(module.training for module in model.modules())
+
+
+def test_a_model_in_eval_mode_is_trained_as_a_whole():
+    model = Normed().eval()
+    quick_fit(model)
+    assert model.features[1].num_batches_tracked == model.out[1].num_batches_tracked == 5
+
+
+def test_evaluate_and_a_probe_put_each_modules_own_mode_back():
+    model = freeze(Normed())
+    model.out.eval()
+    model.out[2].train()
+    before = [module.training for module in model.modules()]
+    assert len(set(before)) == 2
+    evaluate(model, TEST, "cpu")
+    assert [module.training for module in model.modules()] == before
+    with pytest.raises(ValueError, match="classes"):
+        evaluate(model, Digits(TEST.images, TEST.labels + 1, "x"), "cpu")
+    assert [module.training for module in model.modules()] == before
+
+
+@pytest.mark.parametrize(
+    "names", [["stn.localization"], ["classifier.conv1"], ["stn.localization.fc_loc", "classifier"]]
+)
+def test_parameters_that_were_frozen_stay_so_when_the_localization_thaws(names):
+    model = make()
+    for name in names:
+        model.get_submodule(name).requires_grad_(False)
+    wanted = {name: p.requires_grad for name, p in model.named_parameters()}
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    recipe = FAST_RECIPE.but(localization_until=1.0 if "classifier" in names else 0.5)
+    quick_fit(model, recipe)
+    assert {name: p.requires_grad for name, p in model.named_parameters()} == wanted
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters() if not wanted[name])
+    assert any(not torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+
 def test_a_frozen_localization_network_leaves_the_classifiers_steps_as_they_are():
     # Not to learn, and to learn at a rate of 0, is the same for the classifier.
     models = [make() for _ in range(2)]
@@ -448,6 +639,14 @@ def test_the_recipe_sets_the_dropout(dropout, expected):
     model = make()
     quick_fit(model, ONE_STEP.but(dropout=dropout))
     assert [m.p for m in model.modules() if isinstance(m, (nn.Dropout, nn.Dropout2d))] == [expected] * 2
+
+
+def test_the_recipe_sets_every_kind_of_dropout():
+    kinds = [nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout]
+    model = make(DigitCNN)
+    model.unused = nn.ModuleList(kind(0.5) for kind in kinds)
+    quick_fit(model, ONE_STEP.but(dropout=0.2))
+    assert [layer.p for layer in model.unused] == [0.2] * len(kinds)
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
@@ -598,6 +797,52 @@ def test_a_history_survives_saving_and_loading(tmp_path):
     history.save(tmp_path / "history.json")
     assert History.load(tmp_path / "history.json") == history
     assert Recipe(**history.recipe) == FAST_RECIPE.but(epochs=2)
+
+
+def test_a_history_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "history.json"
+    old = History({"name": "old"})
+    old.save(str(path))
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        History({"name": "new"}).save(path)
+    monkeypatch.undo()
+    with pytest.raises(TypeError):
+        History({"name": {1}}).save(path)
+    assert History.load(path) == old
+    assert os.listdir(tmp_path) == ["history.json"]
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_home_folder_is_understood(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    History({}).save("~/history.json")
+    assert (tmp_path / "history.json").exists()
+    assert History.load("~/history.json") == History({})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", "3", "null", '"text"', "{}", '{"recipe": {}, "code": 1}', '{"recipe": []}',
+        '{"recipe": {}, "epochs": {}}', '{"recipe": {}, "epochs": [1]}', '{"recipe": {}, "theta": "abc"}',
+        '{"recipe": {}, "info": null}', "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_what_is_no_history_is_refused_by_name(tmp_path, text):
+    path = tmp_path / "history.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"^path: expected a history's JSON, .*history\.json is none, or not a"):
+        History.load(path)
+    path.write_bytes(b"\xff\xfe" + text.encode())
+    with pytest.raises(ValueError, match=r"^path: expected a history's JSON"):
+        History.load(path)
+    with pytest.raises(FileNotFoundError, match=r"^path: expected a history's JSON, there is none"):
+        History.load(tmp_path / "none.json")
 
 
 def test_the_recorded_run_is_the_tutorial_on_all_of_mnist():

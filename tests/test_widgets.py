@@ -1,15 +1,28 @@
 """The θ playground's widgets: all controls in step, nothing typed breaks it, and what it shows is what torch makes."""
 
+import html
 import io
 import re
 
 import ipywidgets
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from stncourse import BACKGROUND, Digits, STNClassifier, load_digits, load_pretrained, normalize, theta_playground
+from stncourse import (
+    BACKGROUND,
+    Digits,
+    SpatialTransformer,
+    STNClassifier,
+    affine_theta,
+    from_dataset,
+    load_digits,
+    load_pretrained,
+    normalize,
+    theta_playground,
+)
 from stncourse.playground import (
     DIRECTIONS,
     IDENTITY,
@@ -359,6 +372,158 @@ def test_your_own_model_is_left_as_it_was():
     playground.let_stn.click()
     assert playground.settings.theta == IDENTITY  # untrained
     assert model.training
+
+
+# A set and a model of your own
+
+
+def own_set(classes=("cat", "dog"), size=(28, 28)):
+    """Grey pictures whose numbers are far from MNIST's."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(90, 150, (6, 1, *size), generator=generator).byte()
+    return from_dataset([(image, number % len(classes)) for number, image in enumerate(images)], classes=classes)
+
+
+def own_model(images, padding=None, output_size=None, **sampler):
+    torch.manual_seed(3)
+    size = tuple(images.images.shape[-2:])
+    padding = images.background() if padding is None else padding
+    model = STNClassifier(size, 1, len(images.classes), output_size, padding_value=padding).eval()
+    for name, value in sampler.items():
+        setattr(model.stn.sampler, name, value)
+    with torch.no_grad():
+        model.stn.localization.fc_loc[-1].bias.copy_(affine_theta(rotation=30, scale=1.4).flatten())
+    return model
+
+
+MODELS = {
+    "black": {},
+    "another background": {"padding": 3.5},
+    "zeros": {"padding": 0.0},
+    "border": {"padding_mode": "border"},
+    "reflection": {"padding_mode": "reflection"},
+    "bicubic": {"mode": "bicubic"},
+    "smaller": {"output_size": (20, 20)},
+    "not square": {"output_size": (18, 24)},
+}
+
+
+@pytest.mark.parametrize("device", ["browser", "cpu"])
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_playground_says_what_the_model_says(kind, device):
+    images = own_set()
+    model = own_model(images, **MODELS[kind])
+    game = theta_playground(images, model, index=2, device=device)
+    game.let_stn.click()
+    with torch.no_grad():
+        inputs = images.normalize(images.images[2:3])
+        theta, expected = model.stn.transform(inputs).theta, model(inputs)[0].exp()
+    assert game.settings.theta == pytest.approx(theta.flatten().tolist(), abs=1e-6)
+    assert game._probabilities() == pytest.approx(expected.tolist(), abs=1e-5)
+    assert shown_probabilities(game) == pytest.approx(expected.tolist(), abs=0.00051)
+    if device == "browser":  # what its script pads with
+        told = scene(images, game.settings, like=images, background=game.background)
+        assert {name: game.drawn.scene[name] for name in told} == told | {"height": 28, "width": 28}
+        if kind == "another background":
+            outside = 255 * float(images.denormalize(torch.full((1, 1, 1), 3.5)))
+            assert game.drawn.scene["padding_value"] == pytest.approx(outside)
+
+
+@pytest.mark.parametrize("classes", [("cat", "dog"), ("<b>$x_1</b>", "_dog"), ("same", "same"), ("any", "one")])
+def test_classes_are_called_by_their_names(classes):
+    game = theta_playground(own_set(classes), own_model(own_set(classes)))
+    assert game.of_class.options == (("any", "any"), (classes[0], 0), (classes[1], 1))
+    for label in (0, 1):
+        game.of_class.value = label
+        assert game.digits.labels[game.number.value] == label
+    bars = re.findall(r"<tr><td[^>]*>(.*?)</td>", game.readout.value)
+    assert [bar.removeprefix("<b>") for bar in bars] == [html.escape(name) for name in classes]
+    game.let_stn.click()
+    assert f"It is “{html.escape(classes[1])}”" in game.message.value
+
+
+def test_a_model_with_more_classes_than_the_set_has_names():
+    images = own_set()
+    game = theta_playground(images, own_model(own_set(("a", "b", "c"))))
+    assert [bar.removeprefix("<b>") for bar in re.findall(r"<tr><td[^>]*>(.*?)</td>", game.readout.value)] == [
+        "cat",
+        "dog",
+        "2",
+    ]
+
+
+@pytest.mark.parametrize("change", [torch.compile, lambda model: model.double(), lambda model: model.train()])
+def test_models_of_any_kind_are_taken_and_left_as_they_were(change):
+    images = own_set()
+    expected = theta_playground(images, own_model(images))._probabilities()
+    model = change(own_model(images))
+    modes, dtype = [module.training for module in model.modules()], next(model.parameters()).dtype
+    game = theta_playground(images, model)
+    game.let_stn.click()
+    assert theta_playground(images, model)._probabilities() == pytest.approx(expected, abs=1e-5)
+    assert [module.training for module in model.modules()] == modes
+    assert next(model.parameters()).dtype == dtype
+
+
+def with_transformer(**options):
+    model = STNClassifier()
+    model.stn = SpatialTransformer.for_images(28, **options)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("digits", "model", "name"),
+    [
+        (None, with_transformer(family="projective"), "model"),
+        (None, with_transformer(family="tps"), "model"),
+        (None, with_transformer(antialias=True), "model"),
+        (None, STNClassifier().to("meta"), "model"),
+        (None, torch.nn.Sequential(STNClassifier()), "model"),
+        (own_set(), STNClassifier(28, 3, 2), "model"),
+        (None, STNClassifier(28, 1, 2), "digits"),
+        (own_set(size=(20, 28)), STNClassifier(28, 1, 2), "digits"),
+    ],
+)
+def test_sets_and_models_that_do_not_go_together_are_named(digits, model, name):
+    with pytest.raises((TypeError, ValueError), match=f"^{name}: expected"):
+        theta_playground(digits, model)
+
+
+def test_colours_are_refused_by_name():
+    images = from_dataset([(torch.rand(3, 28, 28), 0)])
+    with pytest.raises(ValueError, match=r"^digits: expected grey images, of one channel, got images of 3 channels"):
+        theta_playground(images)
+
+
+def test_an_stn_that_chooses_nan_is_said():
+    images = own_set()
+    game = theta_playground(images, own_model(images))
+    with torch.no_grad():
+        game.model.stn.localization.fc_loc[-1].bias.fill_(torch.nan)
+    game.let_stn.click()
+    assert "What the STN chose cannot be shown" in game.message.value
+    assert game.settings.theta == IDENTITY
+
+
+def test_numbers_and_a_theta_of_any_kind_are_taken():
+    theta = affine_theta(rotation=20)
+    for kind in (theta, theta[0].numpy(), theta.flatten().tolist()):
+        playground = theta_playground(theta=kind, index=np.int64(3), count=torch.tensor(2))
+        assert playground.settings.theta == tuple(theta.flatten().tolist())
+        assert (playground.number.value, playground.count.value) == (3, 2)
+
+
+def test_the_widgets_do_not_depend_on_torchs_defaults(other_defaults):
+    with torch.device("cpu"):
+        images = own_set()
+        model = own_model(images)
+    for device in ("browser", "cpu"):
+        game = theta_playground(images, model, device=device)
+        game.sliders["rotation"].value = 25
+        game.boxes[2].value = "0.25"
+        game.another.click()
+        game.let_stn.click()
+        assert "Score" in game.message.value
 
 
 # What is there to see

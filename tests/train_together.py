@@ -15,6 +15,7 @@ import traceback
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from stncourse import Recipe, STNClassifier, distort, evaluate, fit, load_digits
 from stncourse.distributed import ProcessLost, processes
@@ -53,6 +54,21 @@ def train(device, recipe=RECIPE, checkpoint=None, fatal_call=None, model_seed=1,
     return {"epochs": history.epochs, "theta": history.theta, "weights": weights, "after": list(evaluate(model, test))}
 
 
+def normed(device, count, model_seed):
+    """BatchNorm, and batches of 32 shared by all processes."""
+    middle = nn.BatchNorm1d(8)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 8), middle, nn.Linear(8, 10), nn.LogSoftmax(1))
+    digits = load_digits("train", source="offline").subset(slice(count))
+    fit(model, digits, None, RECIPE.but(epochs=1, batch_size=32), device, verbose=False)
+    return int(middle.num_batches_tracked)
+
+
+def scores(device, count, model_seed):
+    """A model that breaks the contract; where there are fewer digits than processes, some do not see it."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    fit(model, load_digits("train", source="offline").subset(slice(count)), None, RECIPE, device, verbose=False)
+
+
 def alone(**arguments):
     return train("cpu", **arguments)
 
@@ -86,7 +102,7 @@ def one_of_several(path, arguments):
                 arguments |= {"model_seed": 1 if group.rank == 0 else 99}
                 if arguments.pop("other_seeds", False):
                     arguments["seed"] = group.rank
-                result, code = train(device, **arguments), 0
+                result, code = arguments.pop("task", train)(device, **arguments), 0
             except (ProcessLost, ValueError) as error:
                 result, code = f"{type(error).__name__}: {error}", 3
             path.write_text(json.dumps(result))
@@ -115,6 +131,10 @@ def main(folder):
     said["resumed by 1"] = alone(checkpoint=path)
     said["another recipe"] = together(folder, 2, checkpoint=two, recipe=RECIPE.but(learning_rate=0.3))
     said["other seeds"] = together(folder, 2, other_seeds=True)
+    for count in (34, 36):
+        said[f"normed {count}"] = together(folder, 2, task=normed, count=count)
+    for count in (1, 40):
+        said[f"scores {count}"] = together(folder, 2, task=scores, count=count)
     print(json.dumps(said))
 
 

@@ -6,6 +6,7 @@ student's notebook is not taken for the package.
 
 import contextlib
 import ctypes
+import json
 import signal
 import sys
 from pathlib import Path
@@ -29,6 +30,20 @@ def end_with_the_grader():
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
 
 
+def in_ascii(pack):
+    """A way to pack messages that half a character (a lone surrogate) in a student's text does not stop."""
+
+    def packed(message):
+        try:
+            return json.dumps(message, default=json_default).encode("ascii")
+        except (TypeError, ValueError):
+            return pack(message)
+
+    from jupyter_client.jsonutil import json_default
+
+    return packed
+
+
 def main(arguments):
     """Start the kernel. What it imports comes from where the grader's own modules come from."""
     from ipykernel.kernelapp import IPKernelApp
@@ -38,6 +53,7 @@ def main(arguments):
     kernel = IPKernelApp.instance()
     kernel.initialize(arguments)  # puts the notebook's folder onto the path, as in Jupyter
     _noted.listen(kernel.shell)
+    kernel.session.pack = in_ascii(kernel.session.pack)
     kernel.start()
 
 

@@ -16,6 +16,7 @@ import torch
 
 from stncourse import _check
 from stncourse.exercises._observe import copied, plain
+from stncourse.exercises._text import readable
 
 #: How far a right answer may be off, by its dtype: relative, and absolute for numbers below 1.
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
@@ -84,8 +85,9 @@ class Exercise:
             object.__setattr__(self, "mistakes", mistakes)
 
     def verdict(self, passed, message, mistake=None, details=(), drawings=()):
-        """A Verdict on this exercise."""
-        return Verdict(CheckResult(passed, message, mistake), tuple(details), tuple(drawings))
+        """A Verdict on this exercise. What it says of the student's doing is text, whatever is in it."""
+        details = tuple((what, readable(text, keep="\n\t")) for what, text in details)
+        return Verdict(CheckResult(passed, readable(message), mistake), details, tuple(drawings))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +173,8 @@ class Code(Exercise):
         value = got["value"]
         fits = value is not None and want["kind"] == value["kind"] == "tensor"
         if self.draw is None or not fits or want["tensor"].shape != value["tensor"].shape:
+            return []
+        if value["tensor"].is_complex():
             return []
         return [lambda: self.draw(case, want["tensor"], value["tensor"])]
 
@@ -318,8 +322,8 @@ class Question(Exercise):
         value = got["value"]
         if value["kind"] == "none":
             return self.not_done()
-        if value["kind"] == "tensor" and value["tensor"].numel() == 1 and not self.options:
-            value = {"kind": "number", "value": value["tensor"].item()}
+        if not self.options:
+            value = _as_number(value)
         wanted_kind = "text" if self.options else "number"
         if value["kind"] != wanted_kind:
             wanted = f"one of {', '.join(map(repr, self.options))}" if self.options else "a number"
@@ -435,13 +439,14 @@ def _as_theta(value):
         if not all(item["kind"] == "number" for item in flat):
             return None, problem + kind_of(value) + " with something else in it."
         tensor = torch.tensor([item["value"] for item in flat])
-    if tensor is None:
+    if tensor is None or tensor.is_complex():
         return None, problem + kind_of(value) + "."
     if tensor.numel() != 6:
         return None, f"{problem}{kind_of(value)} with {tensor.numel()} numbers."
-    if not tensor.isfinite().all():
+    theta = tensor.float().reshape(2, 3)
+    if not theta.isfinite().all():
         return None, "A θ of finite numbers is asked for."
-    return tensor.float().reshape(2, 3), None
+    return theta, None
 
 
 # Comparing and describing
@@ -470,14 +475,21 @@ def difference(want, got):
 
 
 def _number_difference(want, got):
-    if got["kind"] == "tensor" and got["tensor"].numel() == 1:
-        got = {"kind": "number", "value": float(got["tensor"].item())}
+    got = _as_number(got)
     if got["kind"] != "number":
         return None, f"It returns {kind_of(got)}; a number is asked for."
     close = math.isclose(got["value"], want["value"], rel_tol=1e-4, abs_tol=1e-5)
     if close or (math.isnan(got["value"]) and math.isnan(want["value"])):
         return None
     return None, f"It answers {got['value']:.4g} where {want['value']:.4g} is right."
+
+
+def _as_number(value):
+    """A tensor of one real number as that number; anything else as it is."""
+    tensor = value.get("tensor")
+    if tensor is None or tensor.numel() != 1 or tensor.is_complex():
+        return value
+    return {"kind": "number", "value": float(tensor.item())}
 
 
 def _tensor_difference(want, got):
@@ -559,17 +571,15 @@ def describe_arguments(names, arguments):
 
 
 def _short(tensor):
-    tensor = tensor.double() if tensor.is_floating_point() else tensor
-    with_few = torch.round(tensor, decimals=4) + 0.0 if tensor.is_floating_point() else tensor
-    lines = str(with_few.tolist() if with_few.numel() <= 8 else _rows(with_few))
-    return lines
+    with_few = torch.round(tensor.double(), decimals=4) + 0.0 if tensor.is_floating_point() else tensor
+    return str(with_few.tolist()) if with_few.numel() <= 8 else _rows(with_few)
 
 
 def _rows(tensor):
     """At most six rows of the last axis, eight numbers each."""
     rows = tensor.reshape(-1, tensor.shape[-1]) if tensor.ndim else tensor.reshape(1, 1)
     lines = [
-        "  ".join(f"{v:7.3f}" if tensor.is_floating_point() else f"{v:4d}" for v in row[:8].tolist())
+        "  ".join(f"{v:4d}" if isinstance(v, int) else f"{v:7.3f}" for v in row[:8].tolist())
         + (" …" if len(row) > 8 else "")
         for row in rows[:6]
     ]

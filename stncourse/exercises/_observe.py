@@ -121,25 +121,26 @@ def _plain(value, depth):
 
 
 def _plain_tensor(value):
-    copy = None
-    if not value.is_nested and value.layout == torch.strided and not value.is_quantized:
-        with contextlib.suppress(RuntimeError):  # on the meta device or the like there are no numbers to take
-            copy = value.detach().to("cpu", copy=True)
-            # as_subclass: a Parameter is a tensor here
-            copy = copy.as_subclass(torch.Tensor).resolve_conj().resolve_neg()
-    if copy is None:
-        return {"kind": "other", "text": _kind_of_tensor(value), "type": "Tensor"}
+    if problem := _why_not_plain(value):
+        return {"kind": "other", "text": f"a {problem} tensor", "type": "Tensor"}
+    try:
+        copy = value.detach().to("cpu", copy=True)
+        # as_subclass: a Parameter is a tensor here
+        copy = copy.as_subclass(torch.Tensor).resolve_conj().resolve_neg()
+        copy.reshape(-1)[:1].to(torch.complex128).tolist()
+    except RuntimeError:  # there are no numbers to take: on the meta device, or of a type that is a mere container
+        dtype = str(value.dtype).removeprefix("torch.")
+        return {"kind": "other", "text": f"a tensor of {dtype} on the device {value.device}", "type": "Tensor"}
     return {"kind": "tensor", "tensor": copy, "device": str(value.device), "attached": bool(value.requires_grad)}
 
 
-def _kind_of_tensor(tensor):
+def _why_not_plain(tensor):
+    """What makes a tensor none that is a block of numbers: a word, or ""."""
     if tensor.is_nested:
-        return "a nested tensor"
+        return "nested"
     if tensor.is_quantized:
-        return "a quantized tensor"
-    if tensor.layout != torch.strided:
-        return f"a tensor of the layout {str(tensor.layout).removeprefix('torch.')}"
-    return f"a tensor on the device {tensor.device}"
+        return "quantized"
+    return "" if tensor.layout == torch.strided else str(tensor.layout).removeprefix("torch.").removeprefix("_")
 
 
 def _other(value):

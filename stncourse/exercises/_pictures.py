@@ -3,6 +3,7 @@
 import torch
 
 _WRITE_UP_TO = 49  # pixels: small pictures have their numbers written in
+_FAR = 1e6  # a place further away, or infinitely so, is drawn there
 
 
 def pictures(panels, alt):
@@ -56,14 +57,11 @@ def places(arguments, expected, got):
     )
     ax = figure.subplots()
     ax.plot([-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1], color="#777777", linewidth=1)
-    points = expected[0].detach().reshape(-1, 2)
-    ax.scatter(*points.T, s=42, color=BOX_COLOR, label="expected")
-    if got is not None:
-        ax.scatter(*got[0].detach().reshape(-1, 2).T, s=42, color="#0072B2", marker="x", label="got")
-    reach = max(
-        1.0,
-        *(tensor[0].detach().abs().nan_to_num().max().item() for tensor in (expected, got) if tensor is not None),
-    )
+    points = [grid[0].detach().double().clamp(-_FAR, _FAR) for grid in (expected, got) if grid is not None]
+    looks = ({"color": BOX_COLOR, "label": "expected"}, {"color": "#0072B2", "marker": "x", "label": "got"})
+    for grid, look in zip(points, looks, strict=False):
+        ax.scatter(*grid.reshape(-1, 2).T, s=42, **look)
+    reach = max(1.0, *(grid.abs().nan_to_num().max().item() for grid in points))
     ax.set(xlim=(-1.15 * reach, 1.15 * reach), ylim=(1.15 * reach, -1.15 * reach), xlabel="x", ylabel="y")
     ax.set_title(f"a grid of {height}×{width} places; the frame is the input image", fontsize=10)
     ax.set_aspect("equal")
@@ -76,4 +74,5 @@ def _write_numbers(ax, picture, middle):
         for column in range(picture.shape[1]):
             value = picture[row, column].item()
             color = "black" if value > middle else "white"
-            ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=color)
+            text = f"{value:.2f}" if abs(value) < 1000 else f"{value:.0e}"
+            ax.text(column, row, text, ha="center", va="center", fontsize=8, color=color)

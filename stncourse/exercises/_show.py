@@ -4,12 +4,14 @@ import html
 import re
 import sys
 
+from stncourse.exercises._text import readable, say
+
 _LOOK = {True: ("✓", "right", "#009E73"), False: ("✗", "not yet", "#D55E00"), None: ("○", "not done yet", "#777777")}
 
 
 def show(exercise, verdict, note=""):
     """Show a Verdict, and its figures if it has some."""
-    lines = [*verdict.details, *([("note", note)] if note else [])]
+    lines = [*verdict.details, *([("note", readable(note))] if note else [])]
     figures = [draw() for draw in verdict.drawings]
     if _in_notebook():
         from IPython.display import display
@@ -20,9 +22,9 @@ def show(exercise, verdict, note=""):
         for figure in figures:
             display(figure)
     else:
-        print(as_text(exercise.name, verdict.result, lines))
+        say(as_text(exercise.name, verdict.result, lines))
         for figure in figures:
-            print(f"  {figure!r}")
+            say(f"  {figure!r}")
 
 
 def as_text(name, result, lines=()):

@@ -25,7 +25,7 @@ def say(text, stream=None):
         text: what to print.
         stream: ``sys.stdout`` where it is None.
     """
-    stream = stream or sys.stdout
+    stream = sys.stdout if stream is None else stream
     print(encodable(text, stream), file=stream, flush=True)
 
 
