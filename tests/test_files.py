@@ -87,11 +87,11 @@ def test_many_writers_at_once_all_succeed_and_no_reader_sees_a_mixture(tmp_path)
 def test_what_a_killed_writer_left_goes_with_the_next_write_and_a_living_ones_stays(tmp_path):
     path = tmp_path / "a.json"
     script = (
-        "import sys, time\nfrom stncourse._files import replacing\n"
+        "import sys\nfrom stncourse._files import replacing\n"
         f"with replacing({str(path)!r}) as file:\n"
-        "    file.write(b'half')\n    print('in', flush=True)\n    time.sleep(60)"
+        "    file.write(b'half')\n    print('in', flush=True)\n    sys.stdin.read()"
     )
-    writer = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    writer = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert writer.stdout.readline().strip() == b"in"
         write(path, "first")
@@ -99,6 +99,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_write_and_a_living_ones_st
     finally:
         writer.kill()
         writer.wait()
+        writer.stdin.close()
         writer.stdout.close()
     write(path, "second")
     assert list(tmp_path.iterdir()) == [path]
@@ -120,7 +121,7 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
     reader = threading.Thread(target=lambda: seen.append(pipe.read_text()), daemon=True)
     reader.start()
     write(pipe, "through")
-    reader.join(10)
+    reader.join(300)
     assert seen == ["through"]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 

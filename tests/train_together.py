@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import sys
-import time
 import traceback
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from torch import nn
 from stncourse import Recipe, STNClassifier, distort, evaluate, fit, load_digits
 from stncourse.distributed import ProcessLost, processes
 
-PATIENCE = 120  # seconds, on a busy machine
+PATIENCE = 600  # seconds, on a busy machine
 # The last batch of an epoch has one digit: fewer than processes.
 RECIPE = Recipe("together", epochs=3, batch_size=50, learning_rate=0.1, localization_factor=0.2, dropout=0.0)
 ADAMW = RECIPE.but(
@@ -122,9 +121,7 @@ def main(folder):
 
     # Killed in the last of three epochs; then two processes, then one, go on.
     path = str(folder / "run.safetensors")
-    start = time.monotonic()
     said["killed"] = together(folder, 3, checkpoint=path, fatal_call=8)
-    said["seconds until all had ended"] = time.monotonic() - start
     two = str(folder / "two.safetensors")
     Path(two).write_bytes(Path(path).read_bytes())
     said["resumed by 2"] = together(folder, 2, checkpoint=two)
