@@ -110,9 +110,8 @@ class Kernel:
         home = {"STNCOURSE_PROGRESS_DIR": self._mark}
         if sys.platform != "win32":
             home["JPY_PARENT_PID"] = str(os.getpid())  # it looks whether we are still there
-        if "PYTHONPATH" in os.environ:  # it means the grader's folder, not the student's
-            folders = os.environ["PYTHONPATH"].split(os.pathsep)
-            home["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, folders))
+        if folders := os.environ.get("PYTHONPATH"):  # what is relative in it is so to the grader's folder
+            home["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, folders.split(os.pathsep)))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("JPY_")}
         options = ["-f", str(self._home / "kernel.json"), "--HistoryManager.hist_file=:memory:"]
         with open(self._home / "stderr", "wb") as stderr:
@@ -181,8 +180,11 @@ class Kernel:
     def _has_ended(self):
         if not hasattr(os, "waitid"):
             return self._process.poll() is not None
-        # Left as it is: its number stays taken, and with it that of its group of processes.
-        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        try:
+            # Left as it is: its number stays taken, and with it that of its group of processes.
+            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # somebody else has taken note of its end
+            return True
 
     def _end(self):
         until = time.monotonic() + 10

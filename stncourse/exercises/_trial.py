@@ -104,9 +104,10 @@ def _watched(child, reader, count, seconds):
 
 
 def _works(process):
-    """Whether a thread of this process beside the first does not sleep; true until there is one."""
-    others = [task for task in os.listdir(f"/proc/{process}/task") if int(task) != process]
-    return not others or any(_state(process, task) not in "SZ" for task in others)
+    """Whether a thread of this process does not sleep; the first does not count once it waits for others."""
+    tasks = os.listdir(f"/proc/{process}/task")
+    others = [task for task in tasks if int(task) != process]
+    return any(_state(process, task) not in "SZ" for task in others or tasks)
 
 
 def _state(process, task):
