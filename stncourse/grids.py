@@ -34,7 +34,7 @@ def pixel_centers(count, align_corners=False, *, dtype=torch.float32, device=Non
 
 
 def _on_ruler(steps, count, align_corners):
-    """The steps 0, 1, … count - 1, torch's or NumPy's -> the pixel centres. ``count`` may be traced: so no ``if``."""
+    """The steps 0, 1, … count - 1, torch's or NumPy's -> the pixel centres. ``count`` may be traced: no ``if``."""
     if not align_corners:
         return (2 * steps + 1) / count - 1
     last = count - 1

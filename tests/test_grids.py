@@ -144,11 +144,13 @@ def test_pixel_centers_with_align_corners_start_and_end_at_one():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_pixel_centers_are_right_to_the_last_digit(align_corners, dtype):
+def test_pixel_centers_are_exact_to_the_last_bit(align_corners, dtype):
     for count in (1, 2, 3, 28, 49, 1000):
         centers = pixel_centers(count, align_corners, dtype=dtype)
         exact = (np.arange(count) * 2 - (count - 1)) / (max(1, count - 1) if align_corners else count)
         torch.testing.assert_close(centers.double(), torch.from_numpy(exact), rtol=0, atol=torch.finfo(dtype).eps)
+        if align_corners:
+            assert centers[-1] == -centers[0] == (count > 1)
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
