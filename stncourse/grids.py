@@ -35,8 +35,10 @@ def pixel_centers(count, align_corners=False, *, dtype=torch.float32, device=Non
 
 def _on_ruler(steps, count, align_corners):
     """The steps 0, 1, … count - 1, torch's or NumPy's -> the pixel centres. ``count`` may be traced: so no ``if``."""
+    if not align_corners:
+        return (2 * steps + 1) / count - 1
     last = count - 1
-    return (2 * steps - last) / ((last + (last == 0)) if align_corners else count)
+    return (2 * steps - last) / (last + (last == 0))
 
 
 def affine_grid(theta, size, align_corners=False):

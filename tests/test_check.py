@@ -61,14 +61,35 @@ def test_what_is_no_number_is_refused_by_name(value):
 )
 def test_every_form_of_a_pair_is_a_size(value):
     assert _check.image_size("size", value) == (3, 4)
+    assert _check.counts("control", value) == (3, 4)
 
 
 @pytest.mark.parametrize(
-    "value", [(3, 0), (3,), (3, 4, 5), (3, 4.5), "34", {3, 4}, torch.zeros(2, 2), np.nan], ids=repr
+    "value",
+    [(0, 1, 3, 4), [2, 0, 3, 4], torch.zeros(2, 5, 3, 4).shape, np.array([2, 5, 3, 4]), torch.tensor([2, 5, 3, 4])],
+    ids=repr,
 )
+def test_the_shape_of_a_batch_is_a_size_but_no_number_of_rows_and_columns(value):
+    assert _check.image_size("size", value) == (3, 4)
+    with pytest.raises(ValueError, match=r"^control: expected an int >= 2 or a pair \(rows, columns\)"):
+        _check.counts("control", value, minimum=2)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [(3, 0), (3,), (3, 4, 5), (3, 4.5), "34", {3, 4}, torch.zeros(2, 2), np.nan, (-1, 1, 3, 4), (1, True, 3, 4),
+     (1, 2, 0, 4), (1, 1, 2, 3, 4), ()],
+    ids=repr,
+)  # fmt: skip
 def test_what_is_no_size_is_refused(value):
     with pytest.raises(ValueError, match=r"^size: expected an int >= 1 or a pair"):
         _check.image_size("size", value)
+
+
+@pytest.mark.parametrize("value", [np.array(["a", "b"]), torch.zeros(2), ["a"], None], ids=repr)
+def test_what_is_no_choice_is_refused_even_if_it_compares_oddly(value):
+    with pytest.raises(ValueError, match=r"^mode: expected one of 'a', 'b', got"):
+        _check.choice("mode", value, ("a", "b"))
 
 
 def test_nan_fits_no_range():

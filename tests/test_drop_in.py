@@ -1,20 +1,28 @@
 """SpatialTransformer in other people's experiments: any module behind it, any dtype, compiled, exported, saved."""
 
 import copy
+import io
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stncourse import (
     AffineGrid,
+    DigitCNN,
     LocalizationNetwork,
     Sampler,
     SpatialTransformer,
     STNClassifier,
     affine_grid,
+    affine_theta,
+    bilinear_sample,
+    load_pretrained,
     load_weights,
+    projective_theta,
     save_weights,
 )
 from stncourse.transformer import FAMILIES
@@ -359,6 +367,160 @@ def test_onnx_says_the_same(name):
     torch.testing.assert_close(torch.from_numpy(output), stn(images).detach(), atol=1e-4, rtol=0)
 
 
+# Any height and width
+
+
+def of_any_size(family="affine", output_size=None, iterations=1, align_corners=False, **sampling):
+    """A transformer whose localization network takes images of any size; it has something to say of each image."""
+    torch.manual_seed(0)
+    generator = FAMILIES[family](align_corners=align_corners)
+    last = nn.Linear(4, generator.num_parameters)
+    with torch.no_grad():
+        last.weight.mul_(0.3)
+        last.bias.copy_(generator.identity())
+    layers = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), last
+    sampler = Sampler(align_corners=align_corners, **{"padding_value": 0.4} | sampling)
+    return SpatialTransformer(nn.Sequential(*layers), generator, sampler, output_size, iterations).eval()
+
+
+ANY_SIZE = VARIANTS | {
+    "affine, corners": {"align_corners": True},
+    "tps, corners": {"family": "tps", "align_corners": True},
+    "border, corners, antialias": {"padding_mode": "border", "align_corners": True, "antialias": True},
+    "nearest": {"mode": "nearest", "padding_mode": "reflection"},
+    "bicubic": {"mode": "bicubic"},
+    "one row": {"output_size": (1, 7), "antialias": True},
+}
+any_size = pytest.mark.parametrize("options", ANY_SIZE.values(), ids=ANY_SIZE)
+SHAPES = [(2, 3, 20, 24), (5, 3, 20, 24), (1, 3, 37, 18), (3, 3, 150, 130)]  # the first is traced
+
+
+def traced(function, *examples):
+    """``torch.jit.trace``, with the tracer's warnings as errors, but not the one that it is deprecated."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+. is deprecated")
+        return torch.jit.trace(function, examples)
+
+
+@any_size
+def test_a_trace_holds_for_images_of_any_size_and_number(options):
+    stn = of_any_size(**options)
+    program = traced(stn, random_images(*SHAPES[0]))
+    for shape in SHAPES:
+        images = random_images(*shape)
+        torch.testing.assert_close(program(images), stn(images), atol=2e-5, rtol=0)
+
+
+@variants
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_trace_of_a_ready_transformer_holds_for_any_number_of_images(options, channels):
+    if channels == 1 and isinstance(options.get("padding_value"), tuple):
+        options = options | {"padding_value": 0.1}
+    stn = awake(SpatialTransformer.for_images((20, 24), channels, **options)).eval()
+    program = traced(stn, random_images(2, channels, 20, 24))
+    images = random_images(5, channels, 20, 24)
+    torch.testing.assert_close(program(images), stn(images), atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_trace_keeps_the_precision(dtype):
+    stn = awake(SpatialTransformer.for_images((20, 24), 3, "projective")).eval().to(dtype)
+    program = traced(stn, random_images(2, 3, 20, 24, dtype=dtype))
+    images = random_images(5, 3, 20, 24, dtype=dtype)
+    torch.testing.assert_close(program(images), stn(images), atol=1e-12 if dtype == torch.float64 else 0.01, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (STNClassifier, (1, 28, 28)),
+        (DigitCNN, (1, 28, 28)),
+        (lambda: STNClassifier((13, 40), 3, output_size=9), (3, 13, 40)),
+        (lambda: DigitCNN((5, 30), 2), (2, 5, 30)),
+        (load_pretrained, (1, 42, 42)),
+    ],
+    ids=["STNClassifier", "DigitCNN", "small STNClassifier", "small DigitCNN", "pretrained"],
+)
+def test_networks_are_traced(make, shape):
+    model = make().eval()
+    program = traced(model, random_images(2, *shape))
+    images = random_images(5, *shape)
+    torch.testing.assert_close(program(images), model(images), atol=2e-5, rtol=0)
+
+
+def test_functions_are_traced_with_sizes_that_may_vary():
+    theta, others = affine_theta(torch.tensor([10.0, 50.0]), 1.2), affine_theta(torch.tensor([20.0, -30.0, 5.0]), 0.7)
+    first, second = random_images(2, 3, 20, 24), random_images(3, 3, 9, 31)
+    size = torch.tensor([6, 7])
+    functions = [
+        lambda theta, images: affine_grid(theta, images.shape),
+        lambda theta, images: affine_grid(theta, images.shape[2:]),
+        lambda theta, images: affine_grid(theta, images.shape[-1], True),
+        lambda theta, images: affine_grid(theta, size),
+        lambda theta, images: affine_theta(theta[:, 0, 0], 2, theta[:, 1, 1], (theta[:, 0, 2], 0.1), (20, 24)),
+        lambda theta, images: AffineGrid().compose(theta.flatten(1), AffineGrid().inverse(theta.flatten(1))),
+        lambda theta, images: projective_theta(affine_grid(theta, 2).flatten(1, 2)),
+    ]
+    for padding_mode in ("zeros", "border", "reflection"):
+        for corners in (False, True):
+            functions += [
+                lambda theta, images, mode=padding_mode, corners=corners: bilinear_sample(
+                    images, affine_grid(theta, 8, corners), mode, corners
+                ),
+                lambda theta, images, mode=padding_mode, corners=corners: Sampler(
+                    padding_mode=mode, padding_value=(1, 2, 3), align_corners=corners, antialias=True
+                )(images, affine_grid(theta, 8, corners)),
+            ]
+    for function in functions:
+        program = traced(function, theta, first)
+        torch.testing.assert_close(program(others, second), function(others, second), atol=2e-5, rtol=1e-5)
+
+
+@any_size
+def test_torch_export_with_any_height_and_width(options):
+    stn = of_any_size(**options)
+    # Anti-aliasing looks at a pixel's neighbours: the exporter asks for three.
+    height, width = (torch.export.Dim(name, min=3, max=4096) for name in ("height", "width"))
+    program = torch.export.export(stn, (random_images(*SHAPES[0]),), dynamic_shapes=({0: COUNT, 2: height, 3: width},))
+    for shape in SHAPES:
+        images = random_images(*shape)
+        torch.testing.assert_close(program.module()(images), stn(images), atol=2e-5, rtol=0)
+
+
+def from_the_older_exporter(model, images, names, opset):
+    """What onnxruntime makes of images with the program of ``torch.onnx.export(dynamo=False)``."""
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own, about itself
+        warnings.simplefilter("error", torch.jit.TracerWarning)
+        torch.onnx.export(
+            model, (images,), file, dynamo=False, opset_version=opset, input_names=["x"], dynamic_axes={"x": names}
+        )
+    session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run(None, {"x": images.numpy()})[0])
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, "affine, corners", "border", "iterations", "reflection, antialias"])
+def test_the_older_onnx_exporter_says_the_same_of_any_size(name):
+    stn = of_any_size(**ANY_SIZE[name])
+    opset = 20 if "antialias" in name else 17  # its tables are float64, which GridSample takes from 20 on
+    run = from_the_older_exporter(stn, random_images(*SHAPES[0]), {0: "count", 2: "height", 3: "width"}, opset)
+    for shape in SHAPES:
+        images = random_images(*shape)
+        torch.testing.assert_close(run(images), stn(images).detach(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_older_onnx_exporter_knows_the_whole_classifier(channels):
+    model = STNClassifier(28, channels).eval()
+    awake(model.stn)
+    run = from_the_older_exporter(model, random_images(2, channels, 28, 28), {0: "count"}, 17)
+    images = random_images(5, channels, 28, 28)
+    torch.testing.assert_close(run(images), model(images).detach(), atol=1e-4, rtol=0)
+
+
 @variants
 def test_torch_compile_finds_one_graph(options):
     """Without the slow half, the code generator."""
@@ -392,6 +554,131 @@ def test_torch_compile_gives_the_same_values_and_gradients():
     torch.testing.assert_close(compiled, output, atol=1e-5, rtol=1e-5)
     for ours, parameter in zip(gradients, network.parameters(), strict=True):
         torch.testing.assert_close(ours, parameter.grad, atol=1e-4, rtol=1e-4)
+
+
+@both_halves
+def test_a_network_in_half_precision_is_compiled_and_exported(dtype):
+    torch._dynamo.reset()
+    stn = awake(SpatialTransformer.for_images((20, 24), 3)).eval().to(dtype)
+    images = random_images(2, 3, 20, 24, dtype=dtype)
+    compiled = torch.compile(stn, fullgraph=True, backend="eager")(images)
+    program = torch.export.export(stn, (images,), dynamic_shapes=({0: COUNT},))
+    torch.testing.assert_close(compiled, stn(images))
+    torch.testing.assert_close(program.module()(images), stn(images))
+
+
+# Devices without numbers, and other defaults
+
+
+@any_size
+def test_a_network_without_numbers_says_shapes_and_dtypes(options):
+    stn = of_any_size(**options)
+    images = random_images(*SHAPES[0])
+    expected = stn.transform(images)
+    laid_out = copy.deepcopy(stn).to("meta")
+    result = laid_out.transform(images.to("meta"))
+    for one, other in zip(result, expected, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or (one.is_meta, one.shape, one.dtype) == (True, other.shape, other.dtype)
+    laid_out(images.to("meta")).sum().backward()
+    with FakeTensorMode():
+        of_any_size(**options)(torch.rand(SHAPES[0])).sum().backward()
+    torch.testing.assert_close(stn(images), expected.images, rtol=0, atol=0)  # and nothing of it is remembered
+
+
+@any_size
+def test_a_network_laid_out_on_meta_and_filled_later_is_the_same(options):
+    stn, images = of_any_size(**options), random_images(*SHAPES[2])
+    with torch.device("meta"):
+        other = of_any_size(**options)
+    other.to_empty(device="cpu").load_state_dict(stn.state_dict())
+    assert torch.equal(other(images), stn(images))
+
+
+@any_size
+def test_another_default_device_changes_nothing_on_the_cpu(options):
+    stn = of_any_size(**options)
+    for number, shape in enumerate([(2, 3, 21, 25), (1, 3, 38, 19)]):
+        images = random_images(*shape).requires_grad_()
+        if number % 2:  # each is once the first to see a size
+            expected = stn(images)
+        with torch.device("meta"):
+            output = stn(images)
+            output.sum().backward()
+        if not number % 2:
+            expected = stn(images)
+        assert torch.equal(output, expected)
+        assert images.grad.isfinite().all()
+
+
+@families
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_network_of_another_default_dtype(family, dtype):
+    torch.set_default_dtype(torch.float64)
+    try:
+        stn = SpatialTransformer.for_images((20, 24), 3, family, padding_value=0.2)
+        model = STNClassifier(20)
+        assert all(p.dtype == torch.float64 for p in [*stn.parameters(), *model.parameters()])
+        images = random_images(2, 3, 20, 24, dtype=dtype)
+        output = stn.to(dtype)(images)
+        assert output.dtype == dtype
+        torch.testing.assert_close(output, images, atol=1e-5 if dtype == torch.float32 else 1e-12, rtol=0)
+        assert model.to(dtype)(images[:, :1, :, :20]).dtype == dtype
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("make", [STNClassifier, DigitCNN])
+def test_classifiers_without_numbers(make):
+    assert make(28).to("meta")(torch.rand(2, 1, 28, 28, device="meta")).shape == (2, 10)
+    with torch.device("meta"):
+        make(28)(torch.rand(2, 1, 28, 28)).sum().backward()
+    with FakeTensorMode():
+        make(28)(torch.rand(2, 1, 28, 28)).sum().backward()
+    model, images = make(28).eval(), random_images(2, 1, 28, 28)
+    with torch.device("meta"):
+        output = model(images)
+    assert torch.equal(output, model(images))
+
+
+def test_the_pretrained_network_is_the_same_whatever_the_defaults():
+    images = random_images(2, 1, 42, 42)
+    expected = load_pretrained()(images)
+    with torch.device("meta"):
+        assert torch.equal(load_pretrained()(images), expected)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(load_pretrained()(images), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.array, torch.tensor], ids=["int64", "array", "tensor"])
+def test_all_sizes_and_numbers_of_a_network_are_taken_in_any_kind(kind):
+    options = {"output_size": kind(14), "padding_value": kind(1), "iterations": kind(2)}
+    stn = SpatialTransformer.for_images(kind(20), kind(3), "similarity", **options)
+    assert (stn.output_size, stn.iterations) == ((14, 14), 2)
+    assert stn(random_images(2, 3, 20, 20)).shape == (2, 3, 14, 14)
+    images = random_images(2, 3, 20, 24)
+    assert SpatialTransformer.for_images(images.shape, 3, output_size=images.shape)(images).shape == images.shape
+    model = STNClassifier(kind(28), kind(1), kind(4), output_size=kind(20))
+    assert model(random_images(2, 1, 28, 28)).shape == (2, 4)
+    assert DigitCNN((9, 1, 20, 30), dropout=np.float32(0.25), width=torch.tensor(0.5)).conv1.out_channels == 5
+
+
+def test_an_output_size_in_an_array_is_the_classifiers_too():
+    model = STNClassifier((20, 31), output_size=np.array([9, 13]))
+    assert model.classifier.image_size == (9, 13)
+    with pytest.raises(ValueError, match=r"^output_size: expected"):
+        STNClassifier(28, output_size=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"), [({"dropout": 1.5}, "dropout"), ({"dropout": "0"}, "dropout"), ({"width": np.inf}, "width")]
+)
+def test_numbers_of_a_network_that_do_not_fit_are_named(options, name):
+    with pytest.raises(ValueError, match=f"^{name}: expected"):
+        DigitCNN(28, **options)
 
 
 @families

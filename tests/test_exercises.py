@@ -1,13 +1,21 @@
 """The exercises: solutions pass, stubs are not done, every classic mistake is called by its own name."""
 
 import contextlib
+import hashlib
 import importlib.util
+import itertools
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
+import warnings
+from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 import numpy as np
@@ -42,8 +50,9 @@ def named(exercise):
 
 
 def judged(exercise, attempt):
-    """The verdict, without showing it."""
-    return exercise.judge(lambda calls: observe_answer(attempt, calls, getattr(exercise, "signature", None)))
+    """The verdict, without showing it, and without a copy of this process for each of many hundred attempts."""
+    with mock.patch.object(_observe, "calls_that_end", lambda work, count, seconds: count):
+        return exercise.judge(lambda calls: observe_answer(attempt, calls, getattr(exercise, "signature", None)))
 
 
 def answer_of(exercise):
@@ -402,6 +411,346 @@ def test_the_global_generator_is_left_alone():
     assert torch.equal(torch.rand(1), expected)
 
 
+@contextlib.contextmanager
+def default_dtype(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+MODES = {
+    "float64": lambda: default_dtype(torch.float64),
+    "bfloat16": lambda: default_dtype(torch.bfloat16),
+    "meta": lambda: torch.device("meta"),
+    "autocast": lambda: torch.autocast("cpu"),
+    "inference": torch.inference_mode,
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", ["normalize", "affine_grid", "pixel_centers", "stn_by_hand", "puzzle_turn", "nll"])
+def test_an_attempt_hears_nothing_of_the_notebooks_defaults(name, mode):
+    answer = answer_of(find(name))
+    with MODES[mode]():
+        assert check(name, answer).passed
+
+
+# What holds the interpreter
+
+
+HOGS = {
+    "sum": "sum(range(10**13))",
+    "regular expression": "re.match('(a+)+$', 'a' * 60 + 'b')",
+    "itertools": "collections.deque(itertools.count(), maxlen=0)",
+    "search": "-1 in itertools.count()",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a copy of this process")
+@pytest.mark.parametrize("hog", HOGS)
+def test_code_that_never_lets_go_of_the_interpreter_is_stopped(hog):
+    """In a process of its own, which a failure would hold for ever."""
+    program = f"""if True:
+    import collections, itertools, re, stncourse, psutil
+    from stncourse.exercises import _observe
+    _observe.TIME_LIMIT = 0.5
+    def attempt(theta, size):
+        if size == (2, 3):
+            {HOGS[hog]}
+        return stncourse.affine_grid(theta, size)
+    result = stncourse.check("affine_grid", attempt)
+    assert result.passed is False and "within 0.5 s and was stopped" in result.message, result
+    assert stncourse.check("affine_grid", stncourse.affine_grid)
+    assert psutil.Process().children() == []"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert "size = (2, 3)" in run.stdout  # the input on which it hung
+
+
+HERE = os.getpid()
+
+
+def dies_in_a_copy(theta, size):
+    if os.getpid() != HERE:
+        os._exit(3)
+    return grid(theta, size)
+
+
+def waits_in_a_copy(theta, size):
+    if os.getpid() != HERE:
+        threading.Event().wait()
+    return grid(theta, size)
+
+
+def fails_in_a_copy(theta, size):
+    assert os.getpid() == HERE
+    return grid(theta, size)
+
+
+def cannot_be_stopped_in_a_copy(theta, size):
+    """Busy, in C, but not in the way of other threads: as a library is that misses its own threads there."""
+    if os.getpid() != HERE:
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+    return grid(theta, size)
+
+
+@pytest.mark.parametrize(
+    "attempt", [dies_in_a_copy, waits_in_a_copy, fails_in_a_copy, cannot_be_stopped_in_a_copy], ids=lambda f: f.__name__
+)
+def test_what_goes_wrong_only_in_a_copy_fails_nobody(attempt, monkeypatch):
+    monkeypatch.setattr(_observe, "TIME_LIMIT", 1.0 if attempt is cannot_be_stopped_in_a_copy else 10.0)
+    assert check("affine_grid", attempt).passed
+
+
+def test_an_attempt_leaves_its_traces_here_once_and_none_from_the_copy(capfd):
+    seen = []
+
+    def attempt(theta, size):
+        seen.append(os.getpid())
+        os.write(1, b"written\n")
+        return grid(theta, size)
+
+    check("affine_grid", attempt)
+    assert set(seen) == {HERE}
+    assert capfd.readouterr().out.count("written\n") == len(seen)
+
+
+def test_without_room_for_a_copy_there_is_a_verdict_all_the_same(monkeypatch):
+    def fork():
+        raise OSError("no room")
+
+    monkeypatch.setattr(os, "fork", fork, raising=False)
+    assert check("affine_grid", grid).passed
+
+
+# Answers of all kinds
+
+
+class Raises:
+    """Whatever one asks it."""
+
+    __hash__ = None
+
+    def _raise(self, *_, **__):
+        raise ValueError
+
+    __eq__ = __bool__ = __len__ = __iter__ = __array__ = __float__ = __index__ = __repr__ = __str__ = _raise
+
+
+class RaisesClass:
+    @property
+    def __class__(self):
+        raise RuntimeError
+
+
+class RaisesAttributes:
+    def __getattribute__(self, name):
+        raise RuntimeError
+
+
+class SaysTensor:
+    __class__ = torch.Tensor
+
+
+class EndlessList(list):
+    def __iter__(self):
+        return itertools.count()
+
+    def __len__(self):
+        raise ValueError
+
+
+class RaisesTensor(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, *_, **__):
+        raise RuntimeError
+
+
+def recursive():
+    answer = [1.0]
+    answer.append((answer, [answer]))
+    return answer
+
+
+def recursive_dict():
+    answer = {}
+    answer[1] = answer
+    return answer
+
+
+def nested_deep():
+    answer = 1.0
+    for _ in range(100_000):
+        answer = [answer]
+    return answer
+
+
+def fake():
+    with torch._subclasses.FakeTensorMode():
+        return torch.rand(2, 3)
+
+
+ODD = {
+    "nested": lambda: torch.nested.nested_tensor([torch.rand(2), torch.rand(3)]),
+    "jagged": lambda: torch.nested.nested_tensor([torch.rand(2), torch.rand(3)], layout=torch.jagged),
+    "complex": lambda: torch.rand(2, 3, dtype=torch.complex64),
+    "complex, one": lambda: torch.tensor([1j]),
+    "complex number": lambda: 1j,
+    "sparse": lambda: torch.rand(2, 3).to_sparse(),
+    "sparse rows": lambda: torch.rand(2, 3).to_sparse_csr(),
+    "quantized": lambda: torch.quantize_per_tensor(torch.rand(2, 3), 0.1, 0, torch.qint8),
+    "meta": lambda: torch.rand(2, 3, device="meta"),
+    "meta, one": lambda: torch.rand((), device="meta"),
+    "float8": lambda: torch.rand(2, 3).to(torch.float8_e4m3fn),
+    "float8, one": lambda: torch.ones(1).to(torch.float8_e5m2),
+    "bits": lambda: torch.empty(2, 3, dtype=torch.bits8),
+    "bits, one": lambda: torch.empty(1, dtype=torch.bits8),
+    "uint16": lambda: torch.zeros(2, 3, dtype=torch.uint16),
+    "bool": lambda: torch.ones(2, 3, dtype=torch.bool),
+    "fake": fake,
+    "raising tensor": lambda: torch.rand(2, 3).as_subclass(RaisesTensor),
+    "empty": lambda: torch.zeros(0, 3),
+    "recursive": recursive,
+    "recursive dict": recursive_dict,
+    "nested deep": nested_deep,
+    "many": lambda: [0] * 2000,
+    "raises": Raises,
+    "raises class": RaisesClass,
+    "raises attributes": RaisesAttributes,
+    "a list of what raises": lambda: [Raises(), RaisesClass()],
+    "says it is a tensor": SaysTensor,
+    "endless list": EndlessList,
+    "too large": lambda: 10**400,
+    "half a character": lambda: "\ud800\x1b[31m",
+    "objects": lambda: np.array([1, "a", None], dtype=object),
+    "a generator": lambda: (i for i in range(3)),
+    "a module": lambda: torch,
+    "float8 in a list": lambda: [torch.zeros(3).to(torch.float8_e4m3fn), recursive()],
+}
+OF_EACH_KIND = [
+    "normalize",
+    "mean_and_std",
+    "affine_grid",
+    "color_between",
+    "bilinear_sample",
+    "count_parameters",
+    "nll",
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_no_answer_whatever_it_is_breaks_check(odd, capsys):
+    with warnings.catch_warnings(action="ignore"):  # some kinds of tensors are new, some are old
+        answer = ODD[odd]()
+    with mock.patch.object(_observe, "calls_that_end", lambda work, count, seconds: count):
+        for exercise in QUESTIONS + PUZZLES:
+            assert check(exercise.name, answer).passed is False
+        for name in OF_EACH_KIND:
+            assert check(name, lambda *_: answer).passed is False
+            assert check(name, answer).passed is False
+    assert capsys.readouterr().out.encode().decode().isprintable() is False  # new lines, and it can be encoded
+
+
+@pytest.mark.parametrize(
+    "value", [np.float32(0.5), np.int64(1), np.array(0.5), Fraction(1, 2), torch.tensor(0.5), True]
+)
+def test_a_real_number_is_one_in_any_form(value):
+    kind = "bool" if value is True else "tensor" if isinstance(value, torch.Tensor) else "number"
+    assert _observe.plain(value)["kind"] == kind
+    slope = find("slope_by_place")
+    assert judged(slope, slope.answer() * np.float32(1)).result.passed
+
+
+class Silent(Exception):
+    def __str__(self):
+        raise ValueError
+
+
+class SilentEnd(BaseException):
+    def __str__(self):
+        raise SystemExit
+
+
+@pytest.mark.parametrize(
+    "error", [Silent, SilentEnd, lambda: ValueError(Raises()), lambda: ValueError("\ud800 \x1b[2J")]
+)
+def test_no_error_whatever_it_says_breaks_check(error, capsys):
+    def attempt(theta, size):
+        raise error()
+
+    message = check("affine_grid", attempt).message
+    assert message.startswith(f"Your function raised {type(error()).__name__}")
+    assert message.isprintable()
+    assert message in capsys.readouterr().out
+
+
+def changed(change):
+    """``change`` of all floating-point tensors in an answer."""
+
+    def of(answer):
+        if isinstance(answer, torch.Tensor):
+            return change(answer) if answer.is_floating_point() else answer
+        return type(answer)(map(of, answer)) if isinstance(answer, (list, tuple)) else answer
+
+    return of
+
+
+class SparseSlope(torch.autograd.Function):
+    @staticmethod
+    def forward(context, value):
+        return value.clone()
+
+    @staticmethod
+    def backward(context, slope):
+        return slope.to_sparse()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x * float("nan"),
+        lambda x: x * 0 + float("inf"),
+        lambda x: x * 0 + torch.finfo(x.dtype).max,
+        lambda x: x * 0 - 1e30,
+        lambda x: x.to(torch.complex128),
+        lambda x: x.to(torch.float8_e4m3fn),
+        lambda x: x.bool(),
+        lambda x: x.to(torch.uint8),
+        lambda x: x.to_sparse(),
+        SparseSlope.apply,
+    ],
+    ids=["nan", "inf", "largest", "far", "complex", "float8", "bool", "uint8", "sparse", "sparse-slope"],
+)
+def test_no_numbers_break_a_verdict_or_its_figures(change):
+    for exercise in CODE:
+        verdict = judged(exercise, lambda *arguments, e=exercise: changed(change)(e.solution(*arguments)))
+        for draw in verdict.drawings:
+            assert draw()._repr_mimebundle_()[0]["image/png"]
+
+
+def test_an_argument_in_strange_hands_has_changed():
+    def attempt(images, mean, std):
+        mean[0] = mean
+        images.data = torch.zeros(3)
+        return torch.zeros(1)
+
+    assert check("normalize", attempt).mistake == "input changed in place"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp932"])
+def test_a_narrow_terminal_shows_verdict_and_progress(encoding):
+    program = "from stncourse import *; check('which_way', 'θ'); check('which_way', 'up'); print(progress())"
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True)
+    assert run.returncode == 0, run.stderr
+    assert b"which_way: right" in run.stdout
+    assert b"1 of 4" in run.stdout
+
+
 # Progress
 
 
@@ -452,6 +801,64 @@ def test_progress_is_written_whole_or_not_at_all(folder, monkeypatch):
     assert check("affine_grid", grid).passed
     assert (folder / "progress.json").read_bytes() == before
     assert [path.name for path in folder.iterdir()] == ["progress.json"]
+
+
+def test_nothing_is_lost_when_many_record_at_once(folder):
+    program = """if True:
+    import sys
+    from stncourse.exercises import _progress
+    for number in range(15):
+        assert _progress.record(f"{sys.argv[1]}-{number}", True) == ""
+    """
+    command = [sys.executable, "-c", program]
+    running = [subprocess.Popen([*command, str(number)], stderr=subprocess.PIPE) for number in range(4)]
+    assert [process.communicate()[1] for process in running] == [b""] * 4
+    assert len(progress().done) == 60
+    assert [path.name for path in folder.iterdir()] == ["progress.json"]
+
+
+def test_the_lock_of_a_killed_process_holds_nobody_up(folder):
+    program = """if True:
+    import os
+    from stncourse.exercises import _progress
+    with _progress._alone(_progress.file()):
+        os._exit(0)
+    """
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert _progress.record("which_way", True) == ""
+    assert [path.name for path in folder.iterdir()] == ["progress.json"]
+
+
+def test_a_lock_that_is_held_is_waited_for_and_told(folder, monkeypatch):
+    with _progress._alone(_progress.file()):
+        monkeypatch.setattr(_progress, "_PATIENCE", 0.05)
+        assert "another process holds" in _progress.record("which_way", True)
+        assert "another process holds" in progress(reset=True).note
+    assert _progress.record("which_way", True) == ""
+
+
+def test_every_broken_file_is_kept(folder):
+    for content in ("{", "[", "3"):
+        folder.mkdir(exist_ok=True)
+        (folder / "progress.json").write_text(content)
+        _progress.record("which_way", True)
+    assert sorted(path.read_text() for path in folder.glob("*broken*")) == ["3", "[", "{"]
+
+
+def test_a_user_without_a_home_is_told(monkeypatch, capsys):
+    pwd = pytest.importorskip("pwd")
+
+    def nobody(uid):
+        raise KeyError(uid)
+
+    for name in ("STNCOURSE_PROGRESS_DIR", "XDG_DATA_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for reset in (False, True):
+        assert "this user has no home folder; set STNCOURSE_PROGRESS_DIR" in repr(progress(reset))
+    assert "no home folder" in progress()._repr_html_()
+    assert check("which_way", "up").passed
+    assert "could not be saved: this user has no home folder" in capsys.readouterr().out
 
 
 def test_progress_lies_in_the_users_data_folder(monkeypatch):

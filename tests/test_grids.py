@@ -1,10 +1,12 @@
 """Grid generators against torch's affine_grid, and θ against matrices written out by hand."""
 
 import kornia
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from matrices import square_matrix
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stncourse import (
     AffineGrid,
@@ -12,14 +14,16 @@ from stncourse import (
     ProjectiveGrid,
     Sampler,
     SimilarityGrid,
+    ThinPlateSplineGrid,
     affine_grid,
     affine_theta,
+    grids,
     projective_grid,
     projective_theta,
 )
 from stncourse.grids import FAR, pixel_centers
 
-SIZES = [(1, 1), (1, 5), (4, 1), (5, 4), (28, 28), (20, 40)]
+SIZES = [(1, 1), (1, 5), (4, 1), (5, 4), (28, 28), (20, 40), (129, 131)]  # the last is not remembered
 IDENTITY = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
 
 
@@ -64,8 +68,24 @@ def test_affine_grid_equals_torch_in_value_and_gradient(count, size, align_corne
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_both_ways_to_a_grid_agree(align_corners, dtype, monkeypatch):
+    """Small outputs meet remembered pixel centres in one product, large ones are put together from rows and columns."""
+    theta = random_theta(3, dtype)
+    full = torch.cat([theta, 0.1 * random_theta(3, dtype)[:, :1] + torch.tensor([0.0, 0.0, 2.0], dtype=dtype)], 1)
+    for size in SIZES[:-1]:
+        monkeypatch.setattr(grids, "_SMALL", 2**14)
+        one = affine_grid(theta, size, align_corners), projective_grid(full, size, align_corners)
+        monkeypatch.setattr(grids, "_SMALL", 0)
+        other = affine_grid(theta, size, align_corners), projective_grid(full, size, align_corners)
+        torch.testing.assert_close(one, other, rtol=0, atol=10 * torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 4)])
-def test_affine_grid_passes_gradcheck(size, align_corners):
+@pytest.mark.parametrize("small", [0, 2**14])
+def test_affine_grid_passes_gradcheck(size, align_corners, small, monkeypatch):
+    monkeypatch.setattr(grids, "_SMALL", small)
     theta = random_theta(2).requires_grad_()
     assert torch.autograd.gradcheck(lambda t: affine_grid(t, size, align_corners), theta)
 
@@ -120,6 +140,15 @@ def test_pixel_centers_are_half_a_pixel_inside_the_edges():
 
 def test_pixel_centers_with_align_corners_start_and_end_at_one():
     assert pixel_centers(5, align_corners=True).tolist() == [-1.0, -0.5, 0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_pixel_centers_are_right_to_the_last_digit(align_corners, dtype):
+    for count in (1, 2, 3, 28, 49, 1000):
+        centers = pixel_centers(count, align_corners, dtype=dtype)
+        exact = (np.arange(count) * 2 - (count - 1)) / (max(1, count - 1) if align_corners else count)
+        torch.testing.assert_close(centers.double(), torch.from_numpy(exact), rtol=0, atol=torch.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
@@ -198,6 +227,18 @@ def test_affine_theta_mixes_numbers_and_tensors():
         torch.testing.assert_close(theta[i], alone[0].double(), atol=1e-6, rtol=0)
 
 
+def test_affine_theta_takes_numbers_of_any_kind():
+    expected = affine_theta(30, (2, 3), 0.5, (0.25, -1), size=(20, 40))
+    for whole, real, row in (
+        (np.int64, np.float32, np.array),
+        (np.uint8, np.float64, list),
+        (torch.tensor, torch.tensor, torch.tensor),
+        (np.array, np.array, tuple),
+    ):
+        theta = affine_theta(whole(30), (whole(2), real(3.0)), real(0.5), row([0.25, -1.0]), size=row([20, 40]))
+        torch.testing.assert_close(theta, expected)
+
+
 def test_affine_theta_takes_its_dtype_from_the_floating_tensors():
     whole, double = torch.tensor([1, 2]), torch.tensor([1.0, 2.0], dtype=torch.float64)
     assert affine_theta(whole, double).dtype == torch.float64
@@ -225,6 +266,11 @@ def test_affine_theta_passes_gradients_on():
         ({"translation": (0.4, None)}, TypeError, "translation"),
         ({"rotation": torch.zeros(3), "shear": torch.zeros(2)}, ValueError, "shear"),
         ({"size": (0, 4)}, ValueError, "size"),
+        ({"rotation": torch.tensor([True])}, TypeError, "rotation"),
+        ({"shear": torch.tensor(1j)}, TypeError, "shear"),
+        ({"scale": np.array([1.0, 2.0])}, TypeError, "scale"),
+        ({"rotation": np.float32("nan")}, ValueError, "rotation"),
+        ({"translation": torch.zeros(3)}, ValueError, "translation"),
     ],
 )
 def test_affine_theta_errors_name_the_argument(arguments, error, name):
@@ -352,7 +398,9 @@ def test_a_projective_inverse_that_eight_numbers_cannot_say_is_refused():
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_the_identity_is_exact_at_every_size_up_to_64(family, align_corners):
+@pytest.mark.parametrize("small", [0, 2**14])
+def test_the_identity_is_exact_at_every_size_up_to_64(family, align_corners, small, monkeypatch):
+    monkeypatch.setattr(grids, "_SMALL", small)
     generator = family(align_corners)
     for height in range(1, 65):
         size = (height, 65 - height)
@@ -403,6 +451,101 @@ def test_similarity_is_rotation_scale_and_translation():
         torch.testing.assert_close(theta, affine_theta(30, zoom, translation=(0.1, 0.2), size=size))
     with pytest.raises(ValueError, match=r"^size: expected"):
         SimilarityGrid(size=0)
+
+
+# Sizes, devices, defaults: the same for all grids
+
+GRIDS = {
+    "affine_grid": lambda size: affine_grid(IDENTITY.expand(2, 2, 3), size),
+    "projective_grid": lambda size: projective_grid(torch.eye(3).expand(2, 3, 3), size),
+    **{
+        name: lambda size, make=make: make()(make().identity().expand(2, -1), size)
+        for name, make in (FAMILIES | {"tps": ThinPlateSplineGrid}).items()
+    },
+}
+all_grids = pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+SQUARES = [
+    6, np.int64(6), np.uint8(6), np.array(6), torch.tensor(6), (6, 6), [6, 6], np.array([6, 6]), torch.tensor([6, 6]),
+    (np.int32(6), torch.tensor(6)), (2, 3, 6, 6), torch.zeros(2, 3, 6, 6).shape, [9, 0, 6, 6],
+    torch.tensor([2, 3, 6, 6]),
+]  # fmt: skip
+
+
+@all_grids
+@pytest.mark.parametrize("size", SQUARES, ids=repr)
+def test_every_grid_takes_every_form_of_a_size(grid, size):
+    assert torch.equal(grid(size), grid((6, 6)))
+
+
+@all_grids
+@pytest.mark.parametrize(
+    "size", [0, -1, 6.0, True, None, "66", (6,), (1, 6, 6), (6, 0), (6, 2.5), (-1, 3, 6, 6), (2, True, 6, 6)], ids=repr
+)
+def test_every_grid_refuses_what_is_no_size(grid, size):
+    with pytest.raises(ValueError, match=r"^size: expected an int >= 1 or a pair"):
+        grid(size)
+
+
+@pytest.fixture(params=FAMILIES | {"tps": ThinPlateSplineGrid})
+def any_family(request):
+    return (FAMILIES | {"tps": ThinPlateSplineGrid})[request.param]
+
+
+@pytest.mark.parametrize("size", [(5, 9), (130, 131)])
+def test_grids_have_a_shape_where_there_are_no_numbers(any_family, size):
+    generator = any_family()
+    parameters = near_identity(generator, dtype=torch.float32)
+    grid = generator(parameters.to("meta").requires_grad_(), size)
+    assert grid.is_meta
+    assert (grid.shape, grid.dtype) == ((4, *size, 2), torch.float32)
+    grid.sum().backward()
+    with FakeTensorMode() as mode:
+        assert generator(mode.from_tensor(parameters), size).shape == (4, *size, 2)
+        assert any_family()(mode.from_tensor(parameters), size).shape == (4, *size, 2)
+
+
+def test_inverse_and_compose_have_a_shape_where_there_are_no_numbers(family):
+    generator = family()
+    parameters = near_identity(generator).to("meta")
+    assert generator.inverse(parameters).shape == parameters.shape
+    assert generator.compose(parameters, parameters).shape == parameters.shape
+    assert projective_theta(torch.zeros(2, 4, 2, device="meta")).shape == (2, 3, 3)
+
+
+def test_nothing_of_a_mode_is_remembered(any_family):
+    """Each size is seen first in inference mode, among fake tensors, or with another default device."""
+    generator = any_family()
+    parameters = near_identity(generator, dtype=torch.float32)
+    fake = FakeTensorMode()
+    on_another_device = torch.device("meta")
+    for count, mode in enumerate((torch.inference_mode(), fake, on_another_device), start=31):
+        with mode:
+            grid = generator(fake.from_tensor(parameters) if mode is fake else parameters, (count, 17))
+            assert mode is fake or not grid.is_meta
+        mine = parameters.clone().requires_grad_()
+        again = generator(mine, (count, 17))
+        again.square().sum().backward()
+        assert type(again.detach()) is torch.Tensor
+        assert mine.grad.isfinite().all()
+        torch.testing.assert_close(again, any_family()(mine.double(), (count, 17)).float(), atol=1e-5, rtol=1e-5)
+
+
+def test_another_default_device_or_dtype_changes_no_grid(any_family):
+    parameters = near_identity(any_family(), dtype=torch.float32)
+    expected = any_family()(parameters, (21, 13))
+    with torch.device("meta"):
+        generator = any_family()
+        assert torch.equal(generator(parameters, (21, 13)), expected)
+    assert torch.equal(generator(parameters, (21, 13)), expected)
+    torch.set_default_dtype(torch.float64)
+    try:
+        generator = any_family()
+        assert torch.equal(generator(parameters, (21, 13)), expected)
+        assert generator.identity().dtype == torch.float32
+        generator(generator.identity()[None], (21, 13))
+        assert affine_theta(30, size=(20, 40)).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 # Projective

@@ -1,7 +1,14 @@
 """The localization network: identity at the start, any size, and it learns."""
 
+import contextlib
+import copy
+import threading
+
+import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import parametrizations
 
 from stncourse import LocalizationNetwork
 
@@ -90,6 +97,174 @@ def test_raw_images_are_refused():
 def test_errors_name_the_argument(arguments, error, name):
     with pytest.raises(error, match=f"^{name}: expected"):
         LocalizationNetwork(**{"image_size": 28} | arguments)
+
+
+@pytest.mark.parametrize(
+    "size", [np.array([20, 31]), torch.tensor([20, 31]), (5, 2, 20, 31), [np.int64(20), 31]], ids=repr
+)
+def test_sizes_and_counts_are_numbers_of_any_kind(size):
+    network = LocalizationNetwork(size, np.int64(2), torch.tensor(3), np.uint8(7), identity=torch.ones(3))
+    assert network.image_size == (20, 31)
+    assert network(torch.zeros(4, 2, 20, 31)).shape == (4, 3)
+    assert network.fc_loc[0].out_features == 7
+
+
+# The last layer is called, whatever it is, and in float32 at least
+
+
+class LowRank(nn.Module):
+    """A layer with a low-rank correction beside it, as adapters have it."""
+
+    def __init__(self, base):
+        super().__init__()
+        self.base = base
+        self.down, self.up = nn.Linear(base.in_features, 2, bias=False), nn.Linear(2, base.out_features, bias=False)
+
+    def forward(self, features):
+        return self.base(features) + self.up(self.down(features))
+
+
+def another(layer):
+    """An ordinary layer with the same weights."""
+    new = nn.Linear(layer.in_features, layer.out_features)
+    new.load_state_dict(layer.state_dict())
+    return new
+
+
+WRAPPERS = {
+    "nothing": lambda layer: layer,
+    "another layer": another,
+    "sequential": lambda layer: nn.Sequential(nn.Dropout(0.0), layer, nn.Identity()),
+    "low rank": LowRank,
+    "weight norm": parametrizations.weight_norm,
+    "spectral norm": parametrizations.spectral_norm,
+}
+wrappers = pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+
+
+def wrapped_network(wrap):
+    torch.manual_seed(0)
+    network = LocalizationNetwork(60)
+    nn.init.normal_(network.fc_loc[-1].weight, std=0.15)
+    network.fc_loc[-1] = wrap(network.fc_loc[-1])
+    return network.eval()
+
+
+@wrappers
+@pytest.mark.parametrize("precision", ["float32", "float64", "float16", "bfloat16", "autocast"])
+def test_the_last_layer_is_called_and_not_rounded(wrap, precision):
+    """Measured in pixels of these images, against the layer in float64; a θ in bfloat16 would be off by up to 0.1."""
+    network = wrapped_network(wrap).to(torch.float32 if precision == "autocast" else getattr(torch, precision))
+    last, seen = network.fc_loc[-1], []
+    exact = copy.deepcopy(last).double()
+    network.fc_loc[-2].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    for module in (last, network.fc_loc):
+        module.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    images = torch.rand(4, 1, 60, 60, generator=torch.Generator().manual_seed(0)).to(next(network.parameters()).dtype)
+    with torch.autocast("cpu", torch.bfloat16) if precision == "autocast" else contextlib.nullcontext():
+        parameters = network(images)
+    hidden, by_last, by_all = seen
+    assert parameters.dtype == (torch.float64 if precision == "float64" else torch.float32)
+    assert by_last is by_all is parameters
+    assert ((parameters.double() - exact(hidden.double())) * 30).abs().max() < 1e-4
+    dtypes = {name: p.dtype for name, p in network.named_parameters()}
+    parameters.sum().backward()
+    for name, p in network.named_parameters():
+        assert isinstance(p, nn.Parameter)
+        assert p.grad.dtype == dtypes[name]
+        assert p.grad.isfinite().all()
+
+
+class Quantized(nn.Module):
+    """A layer of whole numbers and a scale, which takes float32 alone, as torch's quantized ones do."""
+
+    def __init__(self, layer):
+        super().__init__()
+        scale = layer.weight.detach().abs().max() / 127
+        self.weight, self.scale = (layer.weight.detach() / scale).round().to(torch.int8), scale
+        self.offset = layer.bias.detach()
+
+    def forward(self, features):
+        assert features.dtype == torch.float32
+        return nn.functional.linear(features, self.weight.float() * self.scale, self.offset)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float16, torch.bfloat16, "autocast"])
+def test_a_quantized_last_layer_gets_float32(precision):
+    network = wrapped_network(Quantized)
+    images = torch.rand(2, 1, 60, 60)
+    exact = network(images)
+    if precision == "autocast":
+        with torch.autocast("cpu", torch.bfloat16):
+            parameters = network(images)
+    else:
+        parameters = network.to(precision)(images.to(precision))
+    assert parameters.dtype == torch.float32
+    torch.testing.assert_close(parameters, exact, atol=0.02, rtol=0)
+
+
+def test_running_statistics_of_a_last_layer_in_half_precision_are_kept():
+    network = wrapped_network(lambda layer: nn.Sequential(layer, nn.BatchNorm1d(layer.out_features)))
+    halved = copy.deepcopy(network).to(torch.bfloat16).train()
+    images = torch.rand(8, 1, 60, 60)
+    network.train()(images)
+    halved(images.to(torch.bfloat16))
+    statistics = halved.fc_loc[-1][1].running_mean
+    assert statistics.dtype == torch.bfloat16
+    torch.testing.assert_close(statistics.float(), network.fc_loc[-1][1].running_mean, atol=5e-3, rtol=0)
+
+
+class Meeting(nn.Linear):
+    """A layer that waits a while whether another thread comes in too."""
+
+    def __init__(self, layer):
+        super().__init__(layer.in_features, layer.out_features)
+        self.load_state_dict(layer.state_dict())
+        self.inside, self.met = 0, threading.Event()
+
+    def forward(self, features):
+        self.inside += 1
+        if self.inside > 1:
+            self.met.set()
+        self.met.wait(0.3)
+        self.inside -= 1
+        return super().forward(features)
+
+
+def test_threads_may_share_a_network_in_half_precision():
+    """Wide weights are put into a foreign layer for one thread at a time, or one takes them from under another."""
+    network = wrapped_network(Meeting).to(torch.bfloat16)
+    images, results = torch.rand(2, 1, 60, 60).to(torch.bfloat16), []
+    threads = [threading.Thread(target=lambda: results.append(network(images))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not network.fc_loc[-1].met.is_set()
+    expected = network(images)
+    assert [torch.equal(result, expected) for result in results] == [True] * 3
+    assert [p.dtype for p in network.parameters()] == [torch.bfloat16] * 8
+
+
+@pytest.mark.parametrize("wrap", [w for name, w in WRAPPERS.items() if name not in ("nothing", "another layer")])
+def test_start_at_refuses_a_last_layer_that_it_could_not_set(wrap):
+    network = wrapped_network(wrap)
+    before = copy.deepcopy(network.fc_loc[-1].state_dict())
+    with pytest.raises(
+        TypeError, match=r"^fc_loc\[-1\]: expected a linear layer .*; set the start before the layer is"
+    ):
+        network.start_at(torch.zeros(6))
+    after = network.fc_loc[-1].state_dict()
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+def test_start_at_sets_any_linear_layer_with_a_bias():
+    network = wrapped_network(another)
+    network.start_at(torch.arange(6.0))
+    assert network(torch.rand(2, 1, 60, 60)).tolist() == [[0, 1, 2, 3, 4, 5]] * 2
+    network.fc_loc[-1] = nn.Linear(32, 6, bias=False)
+    with pytest.raises(TypeError, match=r"^fc_loc\[-1\]: expected a linear layer whose only parameters"):
+        network.start_at(torch.zeros(6))
 
 
 def test_start_at_refuses_another_number_of_parameters():

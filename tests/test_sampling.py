@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -246,6 +247,35 @@ def test_sampler_padding_value_can_be_changed():
     assert "padding_value=2.0" in repr(sampler)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [np.float32(-0.5), np.float64(-0.5), np.array(-0.5), torch.tensor(-0.5), torch.tensor(-0.5, dtype=torch.float16)],
+    ids=repr,
+)
+def test_a_padding_value_is_a_number_of_any_kind(value):
+    sampler = Sampler(padding_value=value)
+    assert sampler.padding_value == -0.5
+    assert type(sampler.padding_value) is float
+    assert type(Sampler(padding_value=np.int64(2)).padding_value) is float
+
+
+@pytest.mark.parametrize(
+    "row",
+    [tuple, list, np.array, torch.tensor, lambda row: [torch.tensor(v) for v in row], lambda row: np.float32(row)],
+)
+def test_padding_values_are_a_row_of_any_kind(row):
+    sampler = Sampler(padding_value=row([0.5, -2.0, 0.0]))
+    assert sampler.padding_value == (0.5, -2.0, 0.0)
+    outside = sampler(torch.rand(1, 3, 4, 4), torch.full((1, 1, 1, 2), 3.0))
+    assert outside.flatten().tolist() == [0.5, -2.0, 0.0]
+
+
+def test_numpys_true_switches_on():
+    sampler = Sampler(align_corners=np.True_, antialias=np.True_)
+    images, grid = random_images(1, 1, 9, 9), random_grid(1, (3, 3), 1)
+    assert torch.equal(sampler(images, grid), Sampler(align_corners=True, antialias=True)(images, grid))
+
+
 @pytest.mark.parametrize("padding_value", [0.0, -0.4242])
 def test_sampler_gives_the_gradients_of_torch(padding_value):
     images, grid = random_images(2, 3, 5, 4), random_grid(2, (6, 7), 1.3)
@@ -291,6 +321,11 @@ def test_sampler_shows_a_nan_point_as_nan(padding_mode):
         ({"padding_value": ()}, TypeError, "padding_value"),
         ({"padding_value": (0.0, "1")}, TypeError, "padding_value"),
         ({"padding_value": math.nan}, ValueError, "padding_value"),
+        ({"padding_value": np.array([])}, TypeError, "padding_value"),
+        ({"padding_value": np.zeros((2, 2))}, TypeError, "padding_value"),
+        ({"padding_value": torch.tensor([0.0, math.inf])}, ValueError, "padding_value"),
+        ({"padding_value": torch.tensor([True])}, TypeError, "padding_value"),
+        ({"padding_value": (0.0, True)}, TypeError, "padding_value"),
     ],
 )
 def test_sampler_errors_name_the_argument(arguments, error, name):

@@ -3,6 +3,7 @@
 import math
 
 import kornia
+import numpy as np
 import pytest
 import torch
 
@@ -153,11 +154,30 @@ def test_control_points_that_hold_no_sheet_are_refused(control):
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [({"control": 1}, "control"), ({"control": (4, 1)}, "control"), ({"control": "4"}, "control"),
+     ({"control": (1, 1, 4, 4)}, "control"), ({"control": 4.0}, "control"), ({"bound": np.nan}, "bound"),
+     ({"bound": True}, "bound"), ({"bound": torch.tensor([1.0])}, "bound"),
      ({"bound": 0.5}, "bound"), ({"bound": "1"}, "bound"), ({"bound": float("inf")}, "bound")],
 )  # fmt: skip
 def test_errors_name_the_argument(arguments, name):
     with pytest.raises(ValueError, match=f"^{name}: expected"):
         ThinPlateSplineGrid(**arguments)
+
+
+@pytest.mark.parametrize("number", [np.int64, np.float32, torch.tensor, np.array])
+def test_control_and_bound_are_numbers_of_any_kind(number):
+    generator = ThinPlateSplineGrid(bound=number(2))
+    assert generator.bound == 2
+    assert isinstance(generator.bound, (int, float))
+    if number is not np.float32:
+        assert ThinPlateSplineGrid(number(3)).control == (3, 3)
+        assert ThinPlateSplineGrid((number(3), 2)).num_parameters == 12
+
+
+def test_a_spline_laid_out_without_numbers_gets_its_own_back():
+    """Buffers would be left as whatever lay in the memory."""
+    generator = ThinPlateSplineGrid(bound=1.5).to("meta").to_empty(device="cpu")
+    parameters = moved(generator)
+    assert torch.equal(generator(parameters, (7, 9)), ThinPlateSplineGrid(bound=1.5)(parameters, (7, 9)))
 
 
 @pytest.mark.parametrize("parameters", [torch.zeros(2, 6), torch.zeros(32), None, torch.ones(1, 32).int()])

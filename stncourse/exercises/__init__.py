@@ -10,12 +10,10 @@ from dataclasses import replace
 from functools import cache
 from importlib import import_module
 
-import torch
-
 from stncourse import _check
 from stncourse.exercises import _progress
 from stncourse.exercises._model import CheckResult
-from stncourse.exercises._observe import observe_answer
+from stncourse.exercises._observe import as_torch_starts, observe_answer
 from stncourse.exercises._show import show
 
 __all__ = ["CheckResult", "check", "exercises_of", "find", "progress"]
@@ -40,6 +38,10 @@ NOTEBOOKS = {
 def check(name, attempt):
     """Check an attempt at an exercise, show the verdict, and keep it for :func:`progress`.
 
+    An attempt has ten seconds. On Linux it is tried first in a copy of this process, which can be killed when they are
+    over; elsewhere nothing ends code in C that keeps Python to itself, such as ``sum(range(10**13))``, but a restart of
+    the kernel.
+
     Args:
         name: the exercise's name, as the notebook has it.
         attempt: the function you wrote (itself, not called), or your answer to a question.
@@ -60,10 +62,10 @@ def check(name, attempt):
     def observe(calls):
         return observe_answer(attempt, calls, getattr(exercise, "signature", None))
 
-    with torch.inference_mode(False), torch.enable_grad():  # whatever the notebook has switched off
+    with as_torch_starts():
         verdict = exercise.judge(observe)
-    note = _progress.record(name, verdict.result.passed)
-    show(exercise, verdict, note)
+        note = _progress.record(exercise.name, verdict.result.passed)
+        show(exercise, verdict, note)
     return verdict.result
 
 

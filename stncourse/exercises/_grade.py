@@ -63,7 +63,7 @@ def grade(path, time_limit=600.0, memory_limit=4096):
         _check.number(name, value, "a number > 0", lambda v: 0 < v < float("inf"))
         for name, value in (("time_limit", time_limit), ("memory_limit", memory_limit))
     )
-    with _nothing_from_this_folder():
+    with _nothing_from_this_folder(), _observe.as_torch_starts():
         cells = _read(path)
         run = _Run(cells, path, time_limit, memory_limit)
         start = time.monotonic()

@@ -70,12 +70,13 @@ def attempt(name):
 
 def write_answers(source, target, make_attempt):
     """Read calls from ``source``, make them, and write what was seen to ``target``."""
-    task = torch.load(source, weights_only=True)
-    try:
-        attempt = make_attempt()
-    except BaseException as error:
-        problem = f"The cell's answer could not be read: {type(error).__name__}."
-        seen = [_observe.nothing({"kind": "raised", "message": problem})]
-    else:
-        seen = _observe.observe_answer(attempt, task["calls"], task["signature"], task["seconds"])
-    torch.save(seen, target)
+    with _observe.as_torch_starts():
+        task = torch.load(source, weights_only=True)
+        try:
+            attempt = make_attempt()
+        except BaseException as error:
+            problem = f"The cell's answer could not be read: {type(error).__name__}."
+            seen = [_observe.nothing({"kind": "raised", "message": problem})]
+        else:
+            seen = _observe.observe_answer(attempt, task["calls"], task["signature"], task["seconds"])
+        torch.save(seen, target)

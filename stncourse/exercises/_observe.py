@@ -31,6 +31,23 @@ class TooSlow(BaseException):
     """Thrown into an attempt that does not end. Not an Exception: a loop with ``except Exception`` must not eat it."""
 
 
+@contextlib.contextmanager
+def as_torch_starts():
+    """Torch's modes and defaults as they are at its start, whatever the notebook has made of them."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast("cpu", enabled=False),
+            torch.device("cpu"),
+        ):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
 def observe(attempt, calls, *, signature=None, time_limit=None):
     """Call ``attempt`` with each of ``calls`` and describe what came.
 

@@ -72,8 +72,8 @@ def file():
     """
     import platformdirs
 
-    folder = os.environ.get("STNCOURSE_PROGRESS_DIR") or platformdirs.user_data_path("stncourse")
     try:
+        folder = os.environ.get("STNCOURSE_PROGRESS_DIR") or platformdirs.user_data_path("stncourse")
         return Path(folder).expanduser() / "progress.json"
     except RuntimeError as error:
         raise OSError("this user has no home folder; set STNCOURSE_PROGRESS_DIR to a folder") from error
