@@ -29,7 +29,7 @@ test: $(INSTALLED)  ## all tests, and every notebook under nbval
 
 # Old companions warn of each other: there, only warnings about our own code are errors.
 OLDEST_PYTHON ?= python3.11
-test-oldest: BIN := .venv-oldest/$(SCRIPTS)
+test-oldest .venv-oldest/.installed: BIN := .venv-oldest/$(SCRIPTS)
 test-oldest: .venv-oldest/.installed  ## the same with the oldest versions that pyproject.toml allows
 	$(PYTEST) tests notebooks $(NBVAL) --only-our-warnings $(PYTEST_OPTIONS)
 
@@ -93,6 +93,7 @@ $(INSTALLED): pyproject.toml
 	@touch $@
 
 .venv-oldest/.installed: pyproject.toml
+	@command -v $(OLDEST_PYTHON) >/dev/null || { echo "No $(OLDEST_PYTHON) found: make test-oldest OLDEST_PYTHON=…"; exit 1; }
 	@echo "Setting up .venv-oldest with $(OLDEST_PYTHON): as long and as large as .venv."
 	$(OLDEST_PYTHON) -m venv .venv-oldest
 	$(BIN)/python -m pip install --quiet uv

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import torch
+import torch._dynamo  # optimizers import it: once here, and not in every fork
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from stncourse import Recipe, STNClassifier, fit, load_digits

@@ -1,8 +1,11 @@
 """The form every notebook keeps, and that each also runs as a plain Python program."""
 
+import importlib.util
 import json
 import os
 import re
+import subprocess
+import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -88,6 +91,58 @@ def test_badge_and_set_up_cell_name_the_one_repository(path, notebook):
     assert f'REPOSITORY = "{REPOSITORY}"' in set_up
     assert len(set_up.splitlines()) <= 10
     assert set_up == cells(nbformat.read(PATHS[0], as_version=4), "code")[0].source
+
+
+@pytest.fixture
+def set_up(monkeypatch):
+    """Function: repository -> runs the set-up cell where the package is not installed; returns what it would run."""
+    source = cells(nbformat.read(PATHS[0], as_version=4), "code")[0].source
+    commands = []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(subprocess, "run", lambda command, check: commands.append(command))
+
+    def run(repository):
+        exec(source.replace(f'"{REPOSITORY}"', f'"{repository}"'), {})
+        return commands
+
+    return run
+
+
+def test_set_up_installs_from_where_the_course_is_published(set_up):
+    pip = [sys.executable, "-m", "pip", "install"]
+    (command,) = set_up("some-body/some.course")
+    assert command[:4] == pip
+    assert command[-1] == "git+https://github.com/some-body/some.course"
+
+
+def test_set_up_says_what_to_do_while_the_course_is_published_nowhere(set_up):
+    with pytest.raises(AssertionError) as told:
+        set_up("OWNER/REPO")
+    message = " ".join(str(told.value).split())
+    assert re.search(r"On Colab: upload its folder as (\S+\.zip), then %pip install \./\1;", message)
+    assert "elsewhere: pip install -e . in that folder" in message
+
+
+def test_what_a_notebook_starts_has_a_time_limit(notebook):
+    for cell in cells(notebook, "code")[1:]:  # not the installation
+        for call in re.findall(r"subprocess\.run\(.*\)", cell.source):
+            assert "timeout=" in call
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs gloo")
+def test_processes_that_hang_end_by_themselves(tmp_path):
+    """Those that notebook 12 starts, with a limit of seconds."""
+    notebook = nbformat.read(PATHS[12], as_version=4)
+    (cell,) = [cell for cell in cells(notebook, "code") if "write_text" in cell.source]
+    hang = "import os, time; open(f'{os.getpid()}.pid', 'w').close(); time.sleep(1000)"
+    exec(re.sub(r"history = fit\(.*", hang, cell.source).replace("later(200,", "later(5,"), {"folder": tmp_path})
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "mine.py"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert run.returncode != 0
+    assert "Timeout (0:00:05)!" in run.stderr
+    for path in tmp_path.glob("*.pid"):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(path.stem), 0)
 
 
 def test_every_picture_has_words_and_is_there_without_a_network(notebook):

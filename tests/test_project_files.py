@@ -42,6 +42,13 @@ def test_requirements_have_lower_bounds_only():
         split_bound(requirement)
 
 
+def test_the_oldest_environment_is_made_from_the_oldest_python_and_the_bounds_themselves():
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    oldest = SETTINGS["project"]["requires-python"].removeprefix(">=")
+    assert re.search(r"(?m)^OLDEST_PYTHON \?= (.*)$", makefile)[1] == f"python{oldest}"
+    assert "--resolution lowest-direct --editable '.[course,dev]'" in makefile
+
+
 def test_readme_names_every_notebook_and_every_make_target_it_speaks_of_exists():
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
     for path in sorted((PROJECT / "notebooks").glob("*.ipynb")):
