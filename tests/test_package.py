@@ -30,6 +30,7 @@ FLOORS = {
     "data": 0,
     "images": 1,
     "localization": 1,
+    "_memory": -1,
     "grids": 1,
     "splines": 1,
     "sampling": 1,
