@@ -144,11 +144,13 @@ def test_pixel_centers_with_align_corners_start_and_end_at_one():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_pixel_centers_are_right_to_the_last_digit(align_corners, dtype):
+def test_pixel_centers_are_exact_to_the_last_bit(align_corners, dtype):
     for count in (1, 2, 3, 28, 49, 1000):
         centers = pixel_centers(count, align_corners, dtype=dtype)
         exact = (np.arange(count) * 2 - (count - 1)) / (max(1, count - 1) if align_corners else count)
         torch.testing.assert_close(centers.double(), torch.from_numpy(exact), rtol=0, atol=torch.finfo(dtype).eps)
+        if align_corners:
+            assert centers[-1] == -centers[0] == (count > 1)
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
@@ -528,6 +530,31 @@ def test_nothing_of_a_mode_is_remembered(any_family):
         assert type(again.detach()) is torch.Tensor
         assert mine.grad.isfinite().all()
         torch.testing.assert_close(again, any_family()(mine.double(), (count, 17)).float(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # torch's own, when it first differentiates so
+def test_nothing_of_a_transform_of_functions_is_remembered(any_family):
+    """Each size is seen first by the transform, which puts wrappers in the place of what is made in it."""
+    generator = any_family()
+    parameters = near_identity(generator, count=3)
+
+    def total(parameters, size):
+        return generator(parameters[None], size).square().sum()
+
+    def by_autograd(size):
+        return torch.autograd.functional.jacobian(lambda p: total(p, size), parameters[0])
+
+    for count, derivative in enumerate((torch.func.grad, torch.func.jacrev, torch.func.jacfwd), start=41):
+        size = (count, 15)
+        first, again = (derivative(total)(parameters[0], size) for _ in "ab")
+        torch.testing.assert_close(first, by_autograd(size))
+        torch.testing.assert_close(again, first)
+    first, again = (torch.func.hessian(total)(parameters[0], (44, 15)) for _ in "ab")
+    torch.testing.assert_close(again, first)
+    together = torch.func.vmap(lambda p: total(p, (45, 15)))(parameters)
+    torch.testing.assert_close(together, torch.stack([total(p, (45, 15)) for p in parameters]))
+    for count in range(41, 46):
+        assert by_autograd((count, 15)).isfinite().all()
 
 
 def test_another_default_device_or_dtype_changes_no_grid(any_family):

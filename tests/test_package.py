@@ -36,6 +36,7 @@ FLOORS = {
     "images": 1,
     "_shown": 1,
     "localization": 1,
+    "_memory": -1,
     "grids": 1,
     "splines": 1,
     "sampling": 1,

@@ -2,7 +2,7 @@
 
 python tests/train_together.py FOLDER
 
-Prints one JSON dict: the histories, and how the processes ended of which one was killed.
+Writes FOLDER/said.json: the histories, and how the processes ended of which one was killed.
 """
 
 import json
@@ -132,7 +132,7 @@ def main(folder):
         said[f"normed {count}"] = together(folder, 2, task=normed, count=count)
     for count in (1, 40):
         said[f"scores {count}"] = together(folder, 2, task=scores, count=count)
-    print(json.dumps(said))
+    (folder / "said.json").write_text(json.dumps(said))
 
 
 if __name__ == "__main__":

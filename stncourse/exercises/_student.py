@@ -110,22 +110,24 @@ class Kernel:
         home = {"STNCOURSE_PROGRESS_DIR": self._mark}
         if sys.platform != "win32":
             home["JPY_PARENT_PID"] = str(os.getpid())  # it looks whether we are still there
-        if "PYTHONPATH" in os.environ:  # it means the grader's folder, not the student's
-            folders = os.environ["PYTHONPATH"].split(os.pathsep)
-            home["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, folders))
+        if folders := os.environ.get("PYTHONPATH"):  # what is relative in it is so to the grader's folder
+            home["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, folders.split(os.pathsep)))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("JPY_")}
         options = ["-f", str(self._home / "kernel.json"), "--HistoryManager.hist_file=:memory:"]
-        with open(self._home / "stderr", "wb") as stderr:
-            self._process = subprocess.Popen(
-                [sys.executable, str(_PROGRAM), str(self._memory_limit), *options],
-                cwd=self._folder,
-                env=inherited | home,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                start_new_session=True,  # Ctrl-C is for us
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
+        try:
+            with open(self._home / "stderr", "wb") as stderr:
+                self._process = subprocess.Popen(
+                    [sys.executable, str(_PROGRAM), str(self._memory_limit), *options],
+                    cwd=self._folder,
+                    env=inherited | home,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=stderr,
+                    start_new_session=True,  # Ctrl-C is for us
+                    creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                )
+        except OSError as error:  # its folder may be closed to us
+            raise KernelEnded(f"the kernel did not start: {error}") from error
 
     def _connect(self):
         """Wait for the kernel to say where it listens, and until it can be heard."""
@@ -181,8 +183,11 @@ class Kernel:
     def _has_ended(self):
         if not hasattr(os, "waitid"):
             return self._process.poll() is not None
-        # Left as it is: its number stays taken, and with it that of its group of processes.
-        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        try:
+            # Left as it is: its number stays taken, and with it that of its group of processes.
+            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # somebody else has taken note of its end
+            return True
 
     def _end(self):
         until = time.monotonic() + 10

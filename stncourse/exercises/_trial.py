@@ -47,12 +47,15 @@ def calls_that_end(work, count, seconds):
     except OSError:  # no room for another process
         return count
     finally:
+        if child == 0:  # interrupted before it began: one notebook is enough
+            os._exit(1)
         with contextlib.suppress(OSError):
             if child:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
-        for end in filter(None, (reader, writer)):
-            os.close(end)
+        os.close(reader)
+        if writer is not None:
+            os.close(writer)
 
 
 def wait_for_the_end(thread):
@@ -104,9 +107,10 @@ def _watched(child, reader, count, seconds):
 
 
 def _works(process):
-    """Whether a thread of this process beside the first does not sleep; true until there is one."""
-    others = [task for task in os.listdir(f"/proc/{process}/task") if int(task) != process]
-    return not others or any(_state(process, task) not in "SZ" for task in others)
+    """Whether a thread of this process does not sleep; the first does not count once it waits for others."""
+    tasks = os.listdir(f"/proc/{process}/task")
+    others = [task for task in tasks if int(task) != process]
+    return any(_state(process, task) not in "SZ" for task in others or tasks)
 
 
 def _state(process, task):
