@@ -719,7 +719,6 @@ class SparseSlope(torch.autograd.Function):
         return slope.to_sparse()
 
 
-@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     "change",
     [
