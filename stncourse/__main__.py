@@ -129,7 +129,7 @@ def _whole_number(text, minimum):
 
 def _cells(text):
     """The cells that a pattern names."""
-    from stncourse.reproduce import choose_cells
+    from stncourse.paper.cells import choose_cells
 
     try:
         return choose_cells([text])
@@ -182,7 +182,7 @@ def _folder(text):
 
 def _train_together(options):
     """Started by torchrun, train together with the other processes: the same losses, sooner."""
-    from stncourse.distributed import ProcessLost, processes
+    from stncourse.training.distributed import ProcessLost, processes
 
     with processes(options.device) as (group, options.device):
         try:
@@ -197,9 +197,10 @@ def _train(options, first):
     import torch
 
     import stncourse
-    from stncourse.models import save_weights
-    from stncourse.reproduce import Distortion, distorted_test
-    from stncourse.training import evaluate, fit
+    from stncourse.data.distortions import Distortion, distorted_test
+    from stncourse.networks.weights import save_weights
+    from stncourse.training.evaluation import evaluate
+    from stncourse.training.run import fit
 
     recipes = stncourse.TUTORIAL_RECIPE, stncourse.FAST_RECIPE, stncourse.BEST_RECIPE
     recipe = {recipe.name: recipe for recipe in recipes}[options.recipe]
@@ -255,7 +256,8 @@ def _written(name, path, write):
 def _reproduce(options):
     """Train cells of the paper's table 1, one JSON each. Ctrl-C stops it; the same command goes on."""
     import stncourse
-    from stncourse.reproduce import reproduce, table
+    from stncourse.paper.cells import table
+    from stncourse.paper.table1 import reproduce
 
     cells = options.cells and list(dict.fromkeys(cell for named in options.cells for cell in named))
     try:
@@ -275,8 +277,8 @@ def _reproduce(options):
 def _page(options):
     """Write the θ playground as one HTML page that needs no Python and no network: to hand out, or for the web."""
     from stncourse._files import replacing
-    from stncourse.data import load_digits
-    from stncourse.playground import page
+    from stncourse.data.mnist import load_digits
+    from stncourse.playground.page import page
 
     text = page(load_digits("test", source="offline").images[:200])
 
@@ -290,7 +292,7 @@ def _page(options):
 
 def _grade(options):
     """Run a student's notebook in a fresh kernel, judge its exercises, and write a report (JSON and text)."""
-    from stncourse.exercises._grade import main as grade
+    from stncourse.exercises.engine.grade import main as grade
 
     return grade(options)
 

@@ -165,7 +165,7 @@ def nothing_is_done(monkeypatch):
 
     for name in ("load_digits", "data.load_digits", "training.fit", "reproduce.reproduce", "playground.page"):
         monkeypatch.setattr(f"stncourse.{name}", fail)
-    monkeypatch.setattr("stncourse.exercises._grade.grade", fail)
+    monkeypatch.setattr("stncourse.exercises.engine.grade.grade", fail)
 
 
 @pytest.mark.skipif(CLOSED is None, reason="needs a folder that nobody can write into")
@@ -257,7 +257,7 @@ def test_a_full_disk_during_the_training_is_a_sentence(few_digits, tmp_path, mon
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("stncourse.training.fit", full)
+    monkeypatch.setattr("stncourse.training.run.fit", full)
     assert main(FAST) == 1
     assert "No space" in capsys.readouterr().err
 

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from stncourse.exercises import _classic, _inputs, exercises_of, find
-from stncourse.exercises._model import Mistake, Question
+from stncourse.exercises import classic_mistakes as _classic
+from stncourse.exercises import exercises_of, find
+from stncourse.exercises import inputs as _inputs
+from stncourse.exercises.engine.judge import Mistake, Question
 
 SIZES = [(1, 1), (2, 3), (5, 4)]
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from stncourse import SpatialTransformer, STNClassifier
-from stncourse._state import put_into, remember_buffers, tensors_of, tied, unwrapped
+from stncourse.training.model_state import put_into, remember_buffers, tensors_of, tied, unwrapped
 
 
 def compiled(module):

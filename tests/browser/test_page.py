@@ -7,19 +7,10 @@ import torch.nn.functional as F
 
 from stncourse import load_digits
 from stncourse.__main__ import main
-from stncourse.playground import (
-    DIRECTIONS,
-    IDENTITY,
-    LIMITS,
-    MODES,
-    PADDINGS,
-    Settings,
-    browser_script,
-    compose,
-    output_from_picture,
-    render,
-    scene,
-)
+from stncourse.playground.page import browser_script
+from stncourse.playground.parameters import IDENTITY, LIMITS, compose
+from stncourse.playground.picture import output_from_picture
+from stncourse.playground.scene import DIRECTIONS, MODES, PADDINGS, Settings, render, scene
 
 IMAGES = load_digits("test", source="offline").images
 WARP = """([pixels, scene, theta]) => {

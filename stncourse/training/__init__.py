@@ -1,0 +1,1 @@
+"""Recipes, the loop that follows them, and the record it leaves."""
