@@ -79,17 +79,17 @@ def imports_checked_in(folder):
         (
             "transformer/grids.py",
             "from stncourse.data import digits",
-            "stncourse.transformer is not allowed to import stncourse.data",
+            "transformer is not allowed to import stncourse.data",
         ),
         (
             "data/mnist.py",
             "def f():\n    from stncourse.training.run import fit",
-            "stncourse.data is not allowed to import stncourse.training",
+            "data is not allowed to import stncourse.training",
         ),
         (
             "paper/cells.py",
             "import stncourse.playground.scene",
-            "stncourse.paper is not allowed to import stncourse.playground",
+            "paper is not allowed to import stncourse.playground",
         ),
         ("attic.py", "", "attic"),
     ],
