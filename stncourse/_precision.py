@@ -8,6 +8,7 @@ import contextlib
 import torch
 
 HALF = (torch.float16, torch.bfloat16)
+_AS_IT_IS = contextlib.nullcontext()
 
 
 def at_least_float32(tensor):
@@ -21,4 +22,4 @@ def without_autocast(tensor):
     # Only where it is on: torch.export would write the context into the graph, which ONNX has no word for. On "meta",
     # where there are no numbers, torch knows of no autocast.
     on = kind != "meta" and torch.is_autocast_enabled(kind)
-    return torch.autocast(kind, enabled=False) if on else contextlib.nullcontext()
+    return torch.autocast(kind, enabled=False) if on else _AS_IT_IS

@@ -1,13 +1,10 @@
 """Grid generators: θ -> where to sample (Jaderberg et al. 2015, section 3.2)."""
 
-import functools
-
-import numpy as np
 import torch
-from torch import nn
 
 from stncourse import _check
 from stncourse._precision import at_least_float32, without_autocast
+from stncourse.transformer.memory import is_plain, remembered
 
 
 def pixel_centers(count, align_corners=False, *, dtype=torch.float32, device=None):
@@ -29,15 +26,11 @@ def pixel_centers(count, align_corners=False, *, dtype=torch.float32, device=Non
     >>> pixel_centers(3, align_corners=True)
     tensor([-1.,  0.,  1.])
     """
-    return _on_ruler(torch.arange(count, dtype=dtype, device=device), count, align_corners)
-
-
-def _on_ruler(steps, count, align_corners):
-    """The steps 0, 1, … count - 1, torch's or NumPy's -> the pixel centres. ``count`` may be traced: no ``if``."""
+    steps = 2 * torch.arange(count, dtype=dtype, device=device)
     if not align_corners:
-        return (2 * steps + 1) / count - 1
+        return (steps + 1) / count - 1
     last = count - 1
-    return (2 * steps - last) / (last + (last == 0))
+    return (steps - last) / (last + (last == 0))  # no "if": the count may be traced
 
 
 def affine_grid(theta, size, align_corners=False):
@@ -122,34 +115,21 @@ _SMALL = 2**14
 def _places(theta, height, width, align_corners):
     """The matrices θ ``(N, R, 3)`` applied to all pixel centres: ``(N, R, H, W)``, float32 at least."""
     theta = at_least_float32(theta)
-    if is_plain(theta) and theta.is_cpu and height * width <= _SMALL:
-        centers = torch.from_numpy(_remembered_centers(height, width, bool(align_corners), theta.dtype))
+    rows = theta.reshape(-1, 3)
+    if is_plain(rows) and rows.is_cpu and height * width <= _SMALL:
         # (R·N, 3) @ (3, H·W): one product for the whole batch, where N small ones would take 15 times as long.
-        with without_autocast(theta):
-            return (theta.reshape(-1, 3) @ centers).reshape(-1, theta.shape[1], height, width)
+        with without_autocast(rows):
+            places = rows @ _centers(height, width, bool(align_corners), rows.dtype)[0]
+        return places.reshape(-1, theta.shape[1], height, width)
     # x's share, one for each column, and the rest, one for each row. No product that a GPU might round to TF32.
     x, y = (pixel_centers(count, align_corners, dtype=theta.dtype, device=theta.device) for count in (width, height))
     columns, rows = theta[..., :1] * x, theta[..., 1:2] * y + theta[..., 2:]
     return columns[..., None, :] + rows[..., None]
 
 
-def is_plain(tensor):
-    """Whether ``tensor`` is just its numbers, now: not traced or compiled, nor a stand-in without any.
-
-    Only then may something be remembered from one call to the next.
-    """
-    return type(tensor) in (torch.Tensor, nn.Parameter) and not (
-        torch.compiler.is_compiling() or torch.jit.is_tracing() or tensor.is_meta
-    )
-
-
-@functools.lru_cache(maxsize=16)
-def _remembered_centers(height, width, align_corners, dtype):
-    """The pixel centres as columns (x, y, 1): ``(3, H·W)``, an array.
-
-    No tensor: one that was made in inference mode, or on another default device, would be remembered with it.
-    """
-    numbers = np.float64 if dtype == torch.float64 else np.float32
-    x, y = (_on_ruler(np.arange(count, dtype=numbers), count, align_corners) for count in (width, height))
-    y, x = np.meshgrid(y, x, indexing="ij")
-    return np.stack([x, y, np.ones_like(x)]).reshape(3, -1)
+@remembered(maxsize=16)
+def _centers(height, width, align_corners, dtype):
+    """The pixel centres as columns (x, y, 1): ``(3, H·W)``, on the CPU."""
+    y, x = (pixel_centers(count, align_corners, dtype=dtype, device="cpu") for count in (height, width))
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    return (torch.stack([x, y, torch.ones_like(x)]).reshape(3, -1),)

@@ -1,13 +1,12 @@
 """Thin-plate splines: a rubber sheet, held at a lattice of control points (Bookstein 1989; the paper, 3.2)."""
 
-import functools
-
 import torch
 from torch import nn
 
 from stncourse import _check
 from stncourse._precision import at_least_float32, without_autocast
-from stncourse.transformer.grids import is_plain, pixel_centers
+from stncourse.transformer.grids import pixel_centers
+from stncourse.transformer.memory import is_plain, remembered
 
 
 def lattice(rows, columns):
@@ -134,7 +133,7 @@ class ThinPlateSplineGrid(nn.Module):
         points = self.control_points(parameters)
         like = (size, self.align_corners, points.dtype, points.device)
         if is_plain(points):
-            base, weights = _remembered(self.control, *like)
+            base, weights = _remembered_base_and_weights(self.control, *like)
         else:
             base, weights = _base_and_weights(*self._solved(), *like)
         # From the identity on, so that it is exact.
@@ -144,7 +143,7 @@ class ThinPlateSplineGrid(nn.Module):
 
     def _lattice_for(self, like):
         if is_plain(like):
-            return _remembered_lattice(self.control, like.dtype, like.device)
+            return _lattice_on(self.control, like.dtype, like.device)[0]
         return self._solved()[0].to(dtype=like.dtype, device=like.device)
 
     def _solved(self):
@@ -155,17 +154,15 @@ class ThinPlateSplineGrid(nn.Module):
         return control, _solution(control.double())
 
 
-@functools.lru_cache(maxsize=32)
-def _remembered_lattice(control, dtype, device):
-    with torch.inference_mode(False):  # or a training after it could not use it
-        return lattice(*control).to(dtype=dtype, device=device)
+@remembered(maxsize=32)
+def _lattice_on(control, dtype, device):
+    return (lattice(*control).to(dtype=dtype, device=device),)
 
 
-@functools.lru_cache(maxsize=32)
-def _remembered(control, *like):
-    still = _remembered_lattice(control, torch.float64, torch.device("cpu"))
-    with torch.inference_mode(False):
-        return _base_and_weights(still, _solution(still), *like)
+@remembered(maxsize=32)
+def _remembered_base_and_weights(control, *like):
+    still = lattice(*control).double()
+    return _base_and_weights(still, _solution(still), *like)
 
 
 def _base_and_weights(control, solution, size, align_corners, dtype, device):

@@ -582,6 +582,12 @@ def recursive():
     return answer
 
 
+def recursive_often():
+    answer = []
+    answer += [answer] * 30
+    return answer
+
+
 def recursive_dict():
     answer = {}
     answer[1] = answer
@@ -621,6 +627,7 @@ ODD = {
     "raising tensor": lambda: torch.rand(2, 3).as_subclass(RaisesTensor),
     "empty": lambda: torch.zeros(0, 3),
     "recursive": recursive,
+    "recursive, often": recursive_often,
     "recursive dict": recursive_dict,
     "nested deep": nested_deep,
     "many": lambda: [0] * 2000,

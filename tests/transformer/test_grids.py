@@ -531,6 +531,31 @@ def test_nothing_of_a_mode_is_remembered(any_family):
         torch.testing.assert_close(again, any_family()(mine.double(), (count, 17)).float(), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # torch's own, when it first differentiates so
+def test_nothing_of_a_transform_of_functions_is_remembered(any_family):
+    """Each size is seen first by the transform, which puts wrappers in the place of what is made in it."""
+    generator = any_family()
+    parameters = near_identity(generator, count=3)
+
+    def total(parameters, size):
+        return generator(parameters[None], size).square().sum()
+
+    def by_autograd(size):
+        return torch.autograd.functional.jacobian(lambda p: total(p, size), parameters[0])
+
+    for count, derivative in enumerate((torch.func.grad, torch.func.jacrev, torch.func.jacfwd), start=41):
+        size = (count, 15)
+        first, again = (derivative(total)(parameters[0], size) for _ in "ab")
+        torch.testing.assert_close(first, by_autograd(size))
+        torch.testing.assert_close(again, first)
+    first, again = (torch.func.hessian(total)(parameters[0], (44, 15)) for _ in "ab")
+    torch.testing.assert_close(again, first)
+    together = torch.func.vmap(lambda p: total(p, (45, 15)))(parameters)
+    torch.testing.assert_close(together, torch.stack([total(p, (45, 15)) for p in parameters]))
+    for count in range(41, 46):
+        assert by_autograd((count, 15)).isfinite().all()
+
+
 def test_another_default_device_or_dtype_changes_no_grid(any_family):
     parameters = near_identity(any_family(), dtype=torch.float32)
     expected = any_family()(parameters, (21, 13))

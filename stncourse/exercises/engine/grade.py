@@ -346,7 +346,8 @@ def _ended_in_order():
     before = {}
     with contextlib.suppress(ValueError):  # not in the main thread: then it is somebody else's business
         for name in ("SIGTERM", "SIGHUP"):
-            if number := getattr(signal, name, None):
+            number = getattr(signal, name, None)
+            if number and signal.getsignal(number) == signal.SIG_DFL:  # not what nohup ignores
                 before[number] = signal.signal(number, signal.default_int_handler)
     try:
         yield

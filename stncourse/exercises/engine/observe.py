@@ -105,12 +105,13 @@ def _observe_all(attempt, calls, printed, add):
 def plain(value):
     """A value as a dict of plain things; ``kind`` says which. There is an answer whatever the value does."""
     try:
-        return _plain(value, depth=0)
+        return _plain(value, room=1000)
     except Exception:  # its own methods are called: it may do anything
         return _other(value)
 
 
-def _plain(value, depth):
+def _plain(value, room):
+    """``room``: how many things a list may hold, those in its lists counted; so one that holds itself has an end."""
     kind = type(value)  # not isinstance: that believes what an object says of itself
     if issubclass(kind, torch.Tensor):
         return _plain_tensor(value)
@@ -121,11 +122,11 @@ def _plain(value, depth):
     if issubclass(kind, str):
         return {"kind": "text", "value": str.__str__(value)[:200]}
     if issubclass(kind, (list, tuple)):
-        # Deeper than any answer: it contains itself, or tries to be the end of us.
-        if depth == 8 or (tuple if issubclass(kind, tuple) else list).__len__(value) > 1000:
-            return _other(value)
         items = list((tuple if issubclass(kind, tuple) else list).__iter__(value))
-        return {"kind": "list", "items": [_plain(item, depth + 1) for item in items], "type": _name(kind)}
+        if len(items) > room:
+            return _other(value)
+        room = (room - 1) // max(1, len(items))
+        return {"kind": "list", "items": [_plain(item, room) for item in items], "type": _name(kind)}
     if (number := _check.as_real(value)) is not None:
         with contextlib.suppress(OverflowError):
             return {"kind": "number", "value": float(number)}

@@ -114,17 +114,20 @@ class Kernel:
             home["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, folders.split(os.pathsep)))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("JPY_")}
         options = ["-f", str(self._home / "kernel.json"), "--HistoryManager.hist_file=:memory:"]
-        with open(self._home / "stderr", "wb") as stderr:
-            self._process = subprocess.Popen(
-                [sys.executable, str(_PROGRAM), str(self._memory_limit), *options],
-                cwd=self._folder,
-                env=inherited | home,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                start_new_session=True,  # Ctrl-C is for us
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
+        try:
+            with open(self._home / "stderr", "wb") as stderr:
+                self._process = subprocess.Popen(
+                    [sys.executable, str(_PROGRAM), str(self._memory_limit), *options],
+                    cwd=self._folder,
+                    env=inherited | home,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=stderr,
+                    start_new_session=True,  # Ctrl-C is for us
+                    creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                )
+        except OSError as error:  # its folder may be closed to us
+            raise KernelEnded(f"the kernel did not start: {error}") from error
 
     def _connect(self):
         """Wait for the kernel to say where it listens, and until it can be heard."""
