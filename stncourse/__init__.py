@@ -12,7 +12,7 @@ _MODULE_OF = {
     name: module
     for module, names in {
         "transformer.families": "AffineGrid AttentionGrid ProjectiveGrid SimilarityGrid",
-        "transformer.grids": "affine_grid projective_grid",
+        "transformer.grids": "affine_grid pixel_centers projective_grid",
         "transformer.localization": "LocalizationNetwork",
         "transformer.sampling": "Sampler bilinear_sample",
         "transformer.spatial_transformer": "SpatialTransformer Transformed",
@@ -30,6 +30,7 @@ _MODULE_OF = {
         "data.mnist": "load_digits",
         "training.checkpoints": "CheckpointError",
         "training.diagnosis": "Diagnosis diagnose",
+        "training.distributed": "processes",
         "training.evaluation": "evaluate",
         "training.history": "History Metrics load_recorded",
         "training.recipes": "BEST_RECIPE FAST_RECIPE Recipe TUTORIAL_RECIPE",
@@ -38,6 +39,7 @@ _MODULE_OF = {
         "networks.weights": "load_pretrained load_weights save_weights",
         "figures.curves": "plot_history plot_theta",
         "figures.digits": "show_before_after show_digits show_grid",
+        "figures.figure": "COLORS Figure draw_box draw_image to_pixels",
         "figures.film": "Film animate_training",
         "playground.sheet": "control_points_playground",
         "playground.theta": "theta_playground",

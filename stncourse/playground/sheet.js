@@ -1,4 +1,4 @@
-// The control-point playground (see stncourse/control_points.py, which does the same in Python; tests/browser compares
+// The control-point playground (see warping.py, which does the same in Python; tests/browser compares
 // them). The points lie on the input: each says where one place of the output looks. Python sends, once, how far every
 // output pixel follows every control point, so that the spline is a matrix product here.
 

@@ -1,5 +1,5 @@
 // The θ playground's picture, drawn in the browser: no kernel is asked, so it follows the hand, also while a cell
-// trains, and in a page without Python. stncourse/playground.py does the same in Python; tests/browser compares them.
+// trains, and in a page without Python. scene.py does the same in Python; tests/browser compares them.
 
 const PANEL = 224, MARGIN = 0.25, GAP = 16, BETWEEN = 8; // as in playground.py
 const GREY = "rgb(200, 200, 200)", ORANGE = "rgb(255, 159, 28)";

@@ -455,7 +455,7 @@ def whole_or_half_bad(request):
 @pytest.fixture(params=BAD)
 def bad(request, whole_or_half_bad, made_up, serve, monkeypatch):
     if request.param in (silence, stall):
-        monkeypatch.setattr("stncourse.data.download.download._PATIENCE", 0.7)
+        monkeypatch.setattr("stncourse.data.download._PATIENCE", 0.7)
     mirror = serve(made_up, whole_or_half_bad(request.param))
     monkeypatch.setenv("STNCOURSE_MNIST_MIRROR", mirror.address)
     yield mirror
@@ -515,7 +515,7 @@ def test_patience_is_five_seconds():
 
 
 def test_a_silent_mirror_is_given_up_when_patience_ends(made_up, root, serve, monkeypatch):
-    monkeypatch.setattr("stncourse.data.download.download._PATIENCE", 0.5)
+    monkeypatch.setattr("stncourse.data.download._PATIENCE", 0.5)
     mirrors = [serve(made_up, silence), serve(made_up, silence)]
     monkeypatch.setattr(MNIST, "mirrors", [mirror.address for mirror in mirrors])
     start = time.monotonic()
@@ -543,7 +543,7 @@ def hanging_name(monkeypatch):
 
 def test_a_name_lookup_that_hangs_takes_no_longer_than_patience(root, hanging_name, monkeypatch):
     address, _ = hanging_name
-    monkeypatch.setattr("stncourse.data.download.download._PATIENCE", 0.5)
+    monkeypatch.setattr("stncourse.data.download._PATIENCE", 0.5)
     monkeypatch.setattr(MNIST, "mirrors", [address])
     assert f"{address}: no answer within 0.5 s" in refused(root)
 
@@ -556,7 +556,7 @@ def test_all_mirrors_are_asked_at_once(made_up, root, hanging_name, serve, monke
         over.set()
         error_404(request, name, content)
 
-    monkeypatch.setattr("stncourse.data.download.download._PATIENCE", 100)
+    monkeypatch.setattr("stncourse.data.download._PATIENCE", 100)
     monkeypatch.setattr(MNIST, "mirrors", [address, serve(made_up, answer).address])
     message = refused(root)
     assert "no such name" in message
@@ -596,15 +596,15 @@ def promise_too_much(request, name, content):
 
 @pytest.mark.parametrize("answer", [drip, drip_a_header, never_end, promise_too_much])
 def test_a_mirror_that_drips_or_never_ends_is_given_up(made_up, root, serve, monkeypatch, answer):
-    monkeypatch.setattr("stncourse.data.download.download._PATIENCE", 0.3)
-    monkeypatch.setattr("stncourse.data.download.download._LARGEST", 1_000_000)
+    monkeypatch.setattr("stncourse.data.download._PATIENCE", 0.3)
+    monkeypatch.setattr("stncourse.data.download._LARGEST", 1_000_000)
     bad = serve(made_up, only_for_images(answer))
     monkeypatch.setenv("STNCOURSE_MNIST_MIRROR", bad.address)
     reason = "too slow: " if "drip" in answer.__name__ else "train-images-idx3-ubyte.gz has more than 1,000,000 bytes"
     assert f"{bad.address}: " in (message := refused(root))
     assert reason in message
     assert_clean(made_up, root, files=0)
-    monkeypatch.setattr("stncourse.data.download.download._PATIENCE", 5)
+    monkeypatch.setattr("stncourse.data.download._PATIENCE", 5)
     monkeypatch.setattr(MNIST, "mirrors", [serve(made_up).address])
     monkeypatch.delenv("STNCOURSE_MNIST_MIRROR")
     assert_loads(made_up, root)
@@ -782,7 +782,7 @@ def test_two_processes_downloading_at_once_both_succeed(archives, root, serve, s
 
     mirror = serve(archives, together)
     other = start_python(LOAD, archives, root=str(root), mirror=mirror.address)
-    monkeypatch.setattr("stncourse.data.download.download._PATIENCE", 60)  # until the other has started
+    monkeypatch.setattr("stncourse.data.download._PATIENCE", 60)  # until the other has started
     monkeypatch.setenv("STNCOURSE_MNIST_MIRROR", mirror.address)
     for split in SPLITS:
         assert_loads(archives, root, split)

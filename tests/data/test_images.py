@@ -1107,7 +1107,7 @@ def test_fashion_mnists_own_mirror_comes_before_torchvisions(mirror, monkeypatch
 
 
 def test_an_endless_fashion_mnist_is_given_up(mirror, monkeypatch, tmp_path):
-    monkeypatch.setattr("stncourse.data.download.download._LARGEST", 1000)
+    monkeypatch.setattr("stncourse.data.download._LARGEST", 1000)
     with pytest.raises(MNISTUnavailable, match=r"train-images-idx3-ubyte.gz has more than 1,000 bytes"):
         load_fashion_mnist()
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["FashionMNIST"]

@@ -196,7 +196,7 @@ def test_errors_name_the_argument(arguments, name):
 # Colab's ipywidgets, and ours
 
 SCRIPT = """
-from stncourse.control_points import *
+from stncourse.playground.sheet import *
 
 playground, seen = control_points_playground(picture=3), []
 playground.observe(lambda change: seen.append(change["name"]), names=["family", "points"])
