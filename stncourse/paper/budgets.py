@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from stncourse.data.distortions import KINDS
-from stncourse.paper.cells import CELLS
+from stncourse.paper.cells import CELLS, DISTORTIONS
 from stncourse.training.recipes import Recipe
 
 _RECIPE = Recipe(
@@ -46,7 +45,7 @@ _CHOSEN = (
 BUDGETS = {
     "quick": Budget(
         "quick",
-        dict.fromkeys(KINDS, 3),
+        dict.fromkeys(DISTORTIONS, 3),
         (("CNN", "R"), ("ST-CNN Aff", "R")),
         1,
         batch_size=128,
@@ -61,7 +60,7 @@ BUDGETS = {
     ),
     "full": Budget(
         "full",
-        dict.fromkeys(KINDS, 63),
+        dict.fromkeys(DISTORTIONS, 63),
         CELLS,
         3,
         chosen=_CHOSEN.format("Epochs: a tenth of the paper's steps, of the same batch size."),

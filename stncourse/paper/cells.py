@@ -10,10 +10,12 @@ import torch
 
 from stncourse import _check
 from stncourse._files import replacing
-from stncourse.data.distortions import KINDS, distort
+from stncourse.data.distortions import distort
 from stncourse.networks.weights import load_weights
 from stncourse.paper.networks import PAPER_MODELS, PaperNetwork
 
+#: The columns of the table.
+DISTORTIONS = ("R", "RTS", "P", "E", "TC")
 #: Error in %, as in the paper's table 1 (R, RTS, P, E) and its text (TC, where it does not say of which family).
 PAPER = {
     "FCN": {"R": 2.1, "RTS": 5.2, "P": 3.1, "E": 3.2, "TC": 13.2},
@@ -31,7 +33,7 @@ PAPER_STEPS, PAPER_BATCH = 150_000, 256
 CELLS = tuple(
     (model, kind)
     for models in (("ST-CNN Aff", "CNN"), ("ST-CNN TPS", "ST-CNN Proj"), PAPER_MODELS)
-    for kind in KINDS
+    for kind in DISTORTIONS
     for model in models
     if models is not PAPER_MODELS or "FCN" in model
 )
@@ -62,7 +64,9 @@ def choose_cells(patterns):
         ]
         if not fitting:
             names = ", ".join(PAPER_MODELS)
-            raise ValueError(f"cells: expected MODEL/DISTORTION with {names} and {', '.join(KINDS)}, got {pattern!r}")
+            raise ValueError(
+                f"cells: expected MODEL/DISTORTION with {names} and {', '.join(DISTORTIONS)}, got {pattern!r}"
+            )
         chosen += fitting
     return list(dict.fromkeys(chosen))
 
@@ -241,10 +245,12 @@ def table(results):
     >>> print(table({}).splitlines()[2])
     | FCN         | 2.1 / not run | 5.2 / not run | 3.1 / not run | 3.2 / not run | 13.2 / not run |
     """
-    rows = [["paper / ours", *KINDS], ["---"] * (1 + len(KINDS))]
+    rows = [["paper / ours", *DISTORTIONS], ["---"] * (1 + len(DISTORTIONS))]
     for model in PAPER_MODELS:
-        ours = [_ours(results.get((model, kind))) for kind in KINDS]
-        rows.append([model, *(f"{PAPER[model].get(kind, '–')} / {o}" for kind, o in zip(KINDS, ours, strict=True))])
+        ours = [_ours(results.get((model, kind))) for kind in DISTORTIONS]
+        rows.append(
+            [model, *(f"{PAPER[model].get(kind, '–')} / {o}" for kind, o in zip(DISTORTIONS, ours, strict=True))]
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in rows
