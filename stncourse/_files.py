@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import hashlib
 import os
 import secrets
 import shutil
@@ -16,6 +17,7 @@ try:
 except ImportError:  # Windows, where a file that somebody has open cannot be removed anyway
     fcntl = None
 
+_LONGEST = 200  # bytes of a name; file systems take 255, and a private file's name is longer than that
 _PATIENCE = 2.0  # seconds; on Windows a file that another process has open cannot be replaced
 
 
@@ -64,10 +66,16 @@ def _is_device(path):
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
+def _stem(path):
+    """What private files beside ``path`` are called by: its name, or a short word for one near the system's limit."""
+    name = os.fsencode(path.name)
+    return path.name if len(name) <= _LONGEST else hashlib.sha256(name).hexdigest()[:32]
+
+
 def _private(path):
     """(handle, path) of a new file beside ``path``, locked for as long as the handle is open."""
     while True:
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+        temporary = path.with_name(f".{_stem(path)}.{secrets.token_hex(8)}.new")
         # O_EXCL: never through a link that lies there. 0o666: with the permissions that any new file gets.
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         if not fcntl:
@@ -92,7 +100,7 @@ def _replace_patiently(source, target):
 
 def _remove_left_behind(path):
     """Remove the private files of processes that were killed: nobody holds their lock any more."""
-    for old in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 16}.new"):
+    for old in path.parent.glob(f".{glob.escape(_stem(path))}.{'[0-9a-f]' * 16}.new"):
         with contextlib.suppress(OSError):
             if not fcntl:
                 old.unlink()

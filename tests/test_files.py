@@ -24,6 +24,13 @@ def test_the_new_content_takes_the_old_ones_place_and_nothing_else_stays(tmp_pat
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_name_as_long_as_the_file_system_takes(tmp_path):
+    path = tmp_path / ("é" * 127)
+    write(path, "new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 def test_after_an_error_the_old_content_is_still_there(tmp_path, error):
     path = tmp_path / "a.json"
