@@ -2,7 +2,8 @@
 
 Each notebook from 01 on ends with some. ``tasks`` holds them, one file a notebook: the one source of task, stub, hints
 and solution (``tools/write_exercises.py`` puts them into the notebooks). What several tasks share lies beside it:
-``classic_mistakes``, ``inputs``, ``pictures``. ``engine`` runs an attempt safely, compares, judges and shows.
+``classic_mistakes``, ``inputs``, ``pictures``. ``engine`` runs an attempt safely, compares, judges and shows; its
+docstring is a map of its files.
 """
 
 import difflib
@@ -11,10 +12,11 @@ from functools import cache
 from importlib import import_module
 
 from stncourse import _check
-from stncourse.exercises.engine import progress as kept
-from stncourse.exercises.engine.judge import CheckResult
-from stncourse.exercises.engine.observe import as_torch_starts, observe_answer
+from stncourse.exercises.engine.exercise import CheckResult
+from stncourse.exercises.engine.observe import observe_answer
+from stncourse.exercises.engine.progress import load_progress, record
 from stncourse.exercises.engine.show import show
+from stncourse.exercises.engine.torch_defaults import as_torch_starts
 
 __all__ = ["CheckResult", "check", "exercises_of", "find", "progress"]
 
@@ -66,7 +68,7 @@ def check(name, attempt):
 
     with as_torch_starts():
         verdict = exercise.judge(observe)
-        note = kept.record(exercise.name, verdict.result.passed)
+        note = record(exercise.name, verdict.result.passed)
         show(exercise, verdict, note)
     return verdict.result
 
@@ -87,7 +89,7 @@ def progress(reset=False):
     """
     if not isinstance(reset, bool):
         raise TypeError(f"reset: expected True or False, got {_check.describe(reset)}")
-    return kept.load({f"{key} {title}": names(key) for key, title in NOTEBOOKS.items()}, reset)
+    return load_progress({f"{key} {title}": names(key) for key, title in NOTEBOOKS.items()}, reset)
 
 
 def find(name):

@@ -1,22 +1,8 @@
-"""What attempts are tried on: random numbers that are the same each time, some θ, a digit."""
+"""What attempts are tried on: random numbers that are the same each time, some θ, a digit; from small to large."""
 
 import torch
 
 from stncourse.data.mnist import load_digits
-
-
-def cases_by_size(cases):
-    """Sort argument tuples by how many numbers are in them, so that the smallest failing input is found first."""
-    return sorted(cases, key=lambda case: sum(map(_size, case)))
-
-
-def _size(value):
-    if isinstance(value, torch.Tensor):
-        return value.numel()
-    if isinstance(value, (list, tuple)):
-        return sum(map(_size, value))
-    return abs(value) if isinstance(value, int) else 1
-
 
 #: The types that an answer has to keep: in float64 gradients are compared too.
 FLOATS = (torch.float64, torch.float32)
@@ -47,3 +33,16 @@ def a_digit(label=3):
     """A shipped digit, ``(1, 1, 28, 28)`` float32 in [0, 1], for pictures."""
     digits = load_digits("test", source="offline")
     return digits.images[digits.labels == label][2:3] / 255
+
+
+def cases_by_size(cases):
+    """Sort argument tuples by how many numbers are in them, so that the smallest failing input is found first."""
+    return sorted(cases, key=lambda case: sum(map(_size, case)))
+
+
+def _size(value):
+    if isinstance(value, torch.Tensor):
+        return value.numel()
+    if isinstance(value, (list, tuple)):
+        return sum(map(_size, value))
+    return abs(value) if isinstance(value, int) else 1

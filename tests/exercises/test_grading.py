@@ -22,7 +22,11 @@ from stncourse.__main__ import main
 from stncourse.exercises import exercises_of, find
 from stncourse.exercises.engine import grade as _grade
 from stncourse.exercises.engine import notebook as _notebook
-from stncourse.exercises.engine.observe import observe, plain
+from stncourse.exercises.engine.kernel_answers import checked
+from stncourse.exercises.engine.notebook_run import NotebookRun
+from stncourse.exercises.engine.observe import observe
+from stncourse.exercises.engine.plain import plain
+from stncourse.exercises.engine.report import STATES
 
 RIGHT = "return torch.nn.functional.affine_grid(theta, (len(theta), 1, *size), align_corners=False)"
 
@@ -154,16 +158,16 @@ def test_a_notebook_without_exercises_is_refused(tmp_path, capsys):
 
 def test_exercises_are_known_by_metadata_too(tmp_path):
     cell = nbformat.v4.new_markdown_cell("task", metadata={"stncourse": {"exercise": "nll", "part": "task"}})
-    found = _grade._wanted("x.ipynb", nbformat.v4.new_notebook(cells=[cell]))
+    found = _notebook.wanted_exercises("x.ipynb", [cell])
     assert [exercise.name for exercise in found] == [exercise.name for exercise in exercises_of("05")]
     strange = nbformat.v4.new_markdown_cell("task", metadata={"stncourse": ["?"]})
-    assert _grade._wanted("x.ipynb", nbformat.v4.new_notebook(cells=[strange])) == []
+    assert _notebook.wanted_exercises("x.ipynb", [strange]) == []
 
 
 def test_checks_are_found_in_the_source():
     source = "if True:\n    c.check('a', f(2)); check('b', lambda x: x)\ncheck(name, 3)\ncheck('only one')"
-    assert sorted(_grade.checks_in(nbformat.v4.new_code_cell(source))) == [("a", "f(2)"), ("b", "lambda x: x")]
-    assert _grade.checks_in(nbformat.v4.new_code_cell("check('a', ")) == []
+    assert sorted(_notebook.checks_in(nbformat.v4.new_code_cell(source))) == [("a", "f(2)"), ("b", "lambda x: x")]
+    assert _notebook.checks_in(nbformat.v4.new_code_cell("check('a', ")) == []
 
 
 CALLS = [{"args": [torch.eye(2, 3)[None], (1, 2)]}]
@@ -171,7 +175,7 @@ CALLS = [{"args": [torch.eye(2, 3)[None], (1, 2)]}]
 
 def test_what_a_kernel_writes_is_believed_only_in_its_form():
     honest = observe(lambda theta, size: theta, CALLS)
-    assert _grade._checked(honest, CALLS) == honest
+    assert checked(honest, CALLS) == honest
     for forged in (
         None,
         [],
@@ -187,7 +191,7 @@ def test_what_a_kernel_writes_is_believed_only_in_its_form():
         [honest[0] | {"error": 3}],
     ):
         with pytest.raises((ValueError, KeyError, TypeError)):
-            _grade._checked(forged, CALLS)
+            checked(forged, CALLS)
 
 
 def test_without_nbclient_it_says_what_to_install(monkeypatch, tmp_path, capsys):
@@ -249,7 +253,7 @@ def test_checks_are_found_in_magics_and_by_keyword():
         "x = %time check(attempt=f, name='a')",
         "!ls\ncheck('a', f)",
     ):
-        assert list(_grade.checks_in({"cell_type": "code", "source": source})) == [("a", "f")]
+        assert list(_notebook.checks_in({"cell_type": "code", "source": source})) == [("a", "f")]
 
 
 # Notebooks of all kinds
@@ -388,7 +392,7 @@ def test_nothing_is_left_whatever_way_it_ends(room, monkeypatch, end):
 
         assert asyncio.run(grade())["totals"]["passed"] == 1
     elif end in ("interrupt", "error"):
-        monkeypatch.setattr(_grade._Run, "_judge", {"interrupt": interrupt, "error": fail}[end])
+        monkeypatch.setattr(NotebookRun, "_judge", {"interrupt": interrupt, "error": fail}[end])
         with pytest.raises({"interrupt": KeyboardInterrupt, "error": ZeroDivisionError}[end]):
             _grade.grade(write("check('which_way', 'up')"))
     else:
@@ -446,7 +450,7 @@ def test_a_working_folder_on_the_path_is_not_looked_into(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend("")
     seen = []
     monkeypatch.setattr(_grade, "_read", lambda path: seen.append(list(sys.path)) or [])
-    monkeypatch.setattr(_grade._Run, "to_the_end", lambda run: {"which_way": None})
+    monkeypatch.setattr(NotebookRun, "to_the_end", lambda run: {"which_way": None})
     _grade.grade(tmp_path / "a.ipynb")
     assert "" not in seen[0]
     assert sys.path[0] == ""
@@ -485,7 +489,7 @@ def test_what_a_student_wrote_is_printed_as_text(tmp_path, capsys):
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp932"])
 def test_a_narrow_terminal_gets_the_report_too(tmp_path, monkeypatch, encoding):
     line = {"name": "which_way", "state": "passed", "message": "", "mistake": None}
-    totals = dict.fromkeys(_grade.STATES, 0) | {"passed": 1}
+    totals = dict.fromkeys(STATES, 0) | {"passed": 1}
     report = {
         "notebook": "θ.ipynb",
         "exercises": [line],

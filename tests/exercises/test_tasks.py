@@ -29,8 +29,11 @@ from stncourse import CheckResult, check, progress
 from stncourse.exercises import NOTEBOOKS, exercises_of, find
 from stncourse.exercises.engine import progress as _progress
 from stncourse.exercises.engine import show as _show
-from stncourse.exercises.engine.judge import Code, Puzzle, Question
-from stncourse.exercises.engine.observe import TIME_LIMIT, observe_answer, plain
+from stncourse.exercises.engine.functions import Code
+from stncourse.exercises.engine.observe import TIME_LIMIT, observe_answer
+from stncourse.exercises.engine.plain import plain
+from stncourse.exercises.engine.puzzles import Puzzle
+from stncourse.exercises.engine.questions import Question
 
 PROJECT = Path(__file__).parents[2]
 ALL = [exercise for key in NOTEBOOKS for exercise in exercises_of(key)]
@@ -820,7 +823,7 @@ def test_progress_is_written_whole_or_not_at_all(folder, monkeypatch):
 def test_nothing_is_lost_when_many_record_at_once(folder):
     program = """if True:
     import sys
-    from stncourse.exercises import _progress
+    from stncourse.exercises.engine import progress as _progress
     for number in range(15):
         assert _progress.record(f"{sys.argv[1]}-{number}", True) == ""
     """
@@ -834,7 +837,7 @@ def test_nothing_is_lost_when_many_record_at_once(folder):
 def test_the_lock_of_a_killed_process_holds_nobody_up(folder):
     program = """if True:
     import os
-    from stncourse.exercises import _progress
+    from stncourse.exercises.engine import progress as _progress
     with _progress._alone(_progress.file()):
         os._exit(0)
     """

@@ -4,14 +4,11 @@ import math
 
 import torch
 
-from stncourse import _check
-from stncourse.exercises.engine.observe import plain
+from stncourse.exercises.engine.describe import kind_of
 
 #: How far a right answer may be off, by its dtype: relative, and absolute for numbers below 1.
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
-
-
-# Comparing and describing
+_MISSING_BATCH = "missing batch dimension"
 
 
 def difference(want, got):
@@ -64,7 +61,7 @@ def _tensor_difference(want, got):
     if got["device"] != "cpu":
         return None, f"The input lies on the cpu, but the answer on {got['device']}: keep it where the input is."
     if have.shape != want.shape:
-        return shape_difference(want, have)
+        return _shape_difference(want, have)
     if have.dtype != want.dtype:
         names = [str(tensor.dtype).removeprefix("torch.") for tensor in (want, have)]
         return None, (
@@ -85,14 +82,14 @@ def _tensor_difference(want, got):
     )
 
 
-def shape_difference(want, have):
+def _shape_difference(want, have):
     """The sentence on a wrong shape; a missing batch dimension and swapped axes are recognised."""
     asked, came = tuple(want.shape), tuple(have.shape)
     text = f"It returns the shape {came} where {asked} is asked for."
     if came == asked[1:]:
-        return MISSING_BATCH, f"{text} The batch dimension is missing: an answer for every image, N of them in front."
+        return _MISSING_BATCH, f"{text} The batch dimension is missing: an answer for every image, N of them in front."
     if len(came) == len(asked) > 1 and came[0] == 1 and came[1:] == asked[1:]:
-        return MISSING_BATCH, f"{text} The batch dimension is not honoured: only one of {asked[0]} is answered."
+        return _MISSING_BATCH, f"{text} The batch dimension is not honoured: only one of {asked[0]} is answered."
     for axis in range(len(asked) - 1):
         swapped = list(asked)
         swapped[axis], swapped[axis + 1] = swapped[axis + 1], swapped[axis]
@@ -101,48 +98,3 @@ def shape_difference(want, have):
                 return "H and W transposed", f"{text} Height comes before width: H rows of W pixels."
             return None, f"{text} Axes {axis} and {axis + 1} are swapped."
     return None, text
-
-
-MISSING_BATCH = "missing batch dimension"
-
-
-def kind_of(value):
-    """In words, what kind of thing a plain value is."""
-    words = {"none": "None", "bool": "True or False", "number": "a number", "text": "a text"}
-    if value["kind"] == "tensor":
-        return _check.describe(value["tensor"])
-    if value["kind"] == "list":
-        return f"a {value['type']}"
-    return words.get(value["kind"]) or value["text"]
-
-
-def describe_value(value):
-    """A plain value in a few short lines."""
-    if value["kind"] == "tensor":
-        tensor = value["tensor"]
-        return f"{_short(tensor)}" if tensor.numel() <= 64 else f"{_check.describe(tensor)}\n{_short(tensor)}"
-    if value["kind"] == "list":
-        items = [describe_value(item) for item in value["items"]]
-        return "\n".join(items) if any("\n" in item or len(item) > 20 for item in items) else f"({', '.join(items)})"
-    return f"{value['value']:.6g}" if value["kind"] == "number" else str(value.get("value", kind_of(value)))
-
-
-def describe_arguments(names, arguments):
-    """``name = value`` for each argument."""
-    return "\n".join(f"{name} = {describe_value(plain(value))}" for name, value in zip(names, arguments, strict=True))
-
-
-def _short(tensor):
-    with_few = torch.round(tensor.double(), decimals=4) + 0.0 if tensor.is_floating_point() else tensor
-    return str(with_few.tolist()) if with_few.numel() <= 8 else _rows(with_few)
-
-
-def _rows(tensor):
-    """At most six rows of the last axis, eight numbers each."""
-    rows = tensor.reshape(-1, tensor.shape[-1]) if tensor.ndim else tensor.reshape(1, 1)
-    lines = [
-        "  ".join(f"{v:4d}" if isinstance(v, int) else f"{v:7.3f}" for v in row[:8].tolist())
-        + (" …" if len(row) > 8 else "")
-        for row in rows[:6]
-    ]
-    return "\n".join(lines + ["…"] * (len(rows) > 6))

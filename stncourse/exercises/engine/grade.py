@@ -15,23 +15,16 @@ import importlib.util
 import json
 import signal
 import sys
-import tempfile
 import time
-from pathlib import Path
-
-import torch
 
 from stncourse import _check
 from stncourse._files import check_writable, replacing
-from stncourse.exercises import NOTEBOOKS, exercises_of, find
-from stncourse.exercises.engine.notebook import NotANotebook, checks_in, read_cells
-from stncourse.exercises.engine.observe import TIME_LIMIT, as_torch_starts, nothing
-from stncourse.exercises.engine.student import Kernel, KernelEnded, TimeOver
-from stncourse.exercises.engine.text import readable, say
+from stncourse.exercises.engine.notebook import NotANotebook, read_cells, wanted_exercises
+from stncourse.exercises.engine.notebook_run import NotebookRun
+from stncourse.exercises.engine.report import as_text, report_on
+from stncourse.exercises.engine.safe_text import readable, say
+from stncourse.exercises.engine.torch_defaults import as_torch_starts
 
-STATES = ("passed", "failed", "not done", "not reached")
-#: The kernel's half of this, as an expression that holds whatever the notebook has named.
-_INSIDE = "__import__('stncourse.exercises.engine.noted', fromlist=['x'])"
 _NEEDED = ("ipykernel", "jupyter_client", "psutil", "zmq")
 
 
@@ -66,23 +59,13 @@ def grade(path, time_limit=600.0, memory_limit=4096):
     )
     with _nothing_from_this_folder(), as_torch_starts():
         cells = _read(path)
-        run = _Run(cells, path, time_limit, memory_limit)
+        run = NotebookRun(cells, path, time_limit, memory_limit)
         start = time.monotonic()
         seen = run.to_the_end()
-        exercises = _wanted(path, {"cells": cells}, seen)
+        exercises = wanted_exercises(path, cells, seen)
         if not exercises:
             raise CannotGrade(f"{path}: there are no exercises in this notebook")
-        results = [_result(exercise, seen.get(exercise.name)) for exercise in exercises]
-    return _as_text_only(
-        {
-            "notebook": path.name,
-            "exercises": results,
-            "totals": {state: sum(result["state"] == state for result in results) for state in STATES},
-            "errors": run.errors,
-            "notes": run.notes,
-            "seconds": round(time.monotonic() - start, 1),
-        }
-    )
+    return report_on(path.name, exercises, run, time.monotonic() - start)
 
 
 @contextlib.contextmanager
@@ -98,31 +81,6 @@ def _nothing_from_this_folder():
             sys.path.insert(place, "")
 
 
-def _as_text_only(value):
-    if isinstance(value, dict):
-        return {name: _as_text_only(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_as_text_only(item) for item in value]
-    return readable(value) if isinstance(value, str) else value
-
-
-def as_text(report):
-    """The report for people."""
-    marks = dict(zip(STATES, "✓✗○–", strict=True))
-    lines = [report["notebook"], ""]
-    for result in report["exercises"]:
-        mistake = f" (the mistake: {result['mistake']})" if result["mistake"] else ""
-        lines.append(f"{marks[result['state']]} {result['name']}: {result['state']}{mistake}")
-        if result["state"] != "passed" and result["message"]:
-            lines.append(f"    {result['message']}")
-    for error in report["errors"]:
-        place = f"cell {error['cell']}: " if error["cell"] else ""
-        lines.append(f"! {place}{error['error']}: {error['message']}")
-    lines += [f"  {note}" for note in report["notes"]]
-    totals = ", ".join(f"{count} {state}" for state, count in report["totals"].items())
-    return "\n".join([*lines, "", f"{totals}; {report['seconds']:.0f} s", ""])
-
-
 def _read(path):
     if not all(map(importlib.util.find_spec, _NEEDED)):
         raise CannotGrade("grading needs ipykernel, which comes with JupyterLab: pip install 'stncourse[course]'")
@@ -132,185 +90,6 @@ def _read(path):
         raise CannotGrade(f"{path}: {error.strerror or error}") from error
     except NotANotebook as error:
         raise CannotGrade(f"{path}: this is not a notebook ({error})") from error
-
-
-def _wanted(path, notebook, seen=()):
-    """The notebook's exercises, whether or not the student left their cells in: by its name, metadata and checks.
-
-    ``seen``: the names that were checked when it ran.
-    """
-    keys = {Path(path).name[:2]} & set(NOTEBOOKS)
-    names = set(seen)
-    for cell in notebook["cells"]:
-        about = cell["metadata"].get("stncourse")
-        names |= {about.get("exercise") if isinstance(about, dict) else None}
-        names |= {name for name, _ in checks_in(cell)}
-    keys |= {exercise.notebook for exercise in map(_known, names) if exercise}
-    return [exercise for key in sorted(keys) for exercise in exercises_of(key)]
-
-
-def _known(name):
-    try:
-        return find(name) if isinstance(name, str) else None
-    except ValueError:
-        return None
-
-
-def _result(exercise, seen):
-    """One line of the report. ``seen``: a CheckResult, a sentence on why there is none, or None: no cell was run."""
-    line = {"name": exercise.name, "title": exercise.title, "state": "not reached", "message": "", "mistake": None}
-    if seen is None or isinstance(seen, str):
-        return line | {"message": seen or "No cell that checks it was run."}
-    state = {True: "passed", False: "failed", None: "not done"}[seen.passed]
-    return line | {"state": state, "message": seen.message, "mistake": seen.mistake}
-
-
-class _NoAnswer(Exception):
-    """The kernel did not say what its function does."""
-
-
-class _Run:
-    """One run of one notebook, cell by cell."""
-
-    def __init__(self, cells, path, time_limit, memory_limit):
-        self.cells, self.path = cells, path
-        self.time_limit, self.memory_limit = time_limit, memory_limit
-        self.errors, self.notes = [], []
-        self.results = {}
-        if importlib.util.find_spec("resource") is None:
-            self.notes.append("no memory limit: this system has none")
-        elif sys.platform == "darwin":
-            self.notes.append("the memory limit is set, but macOS does not enforce it")
-
-    def to_the_end(self):
-        """Run all cells; returns name -> CheckResult, or a sentence on why there is none."""
-        self.number = None  # of the cell that runs
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            self.folder = Path(folder)
-            try:
-                with Kernel(folder, self.path.resolve().parent, int(self.memory_limit * 2**20)) as self.kernel:
-                    self.deadline = time.monotonic() + self.time_limit
-                    for number, cell in enumerate(self.cells, 1):
-                        self.number = number
-                        self._one_cell(cell)
-            except KernelEnded as error:
-                self._note("kernel died" if self.number else "kernel", str(error))
-            except TimeOver:
-                self._note("time limit", f"the notebook did not end within {self.time_limit:g} s")
-        return self.results
-
-    def _one_cell(self, cell):
-        """Run a cell and observe what it checks."""
-        if cell["problem"]:
-            self._note("broken cell", cell["problem"])
-        if cell["cell_type"] != "code" or not cell["source"].strip():
-            return
-        written = {name: f"({answer})" for name, answer in checks_in(cell) if _known(name)}
-        attempts = {}
-        try:
-            failed = self._execute(cell["source"])
-            attempts = {name: f"{_INSIDE}.attempt({name!r})" for name in self._noted()}
-            # An error before the check, or in it, says nothing of the attempt: it may be right all the same.
-            attempts = (written if failed else {}) | attempts
-            for name, answer in attempts.items():
-                try:
-                    self.results[name] = self._judge(find(name), answer)
-                except _NoAnswer as error:
-                    self.results.setdefault(name, str(error))
-        except (KernelEnded, TimeOver) as end:
-            why = "the time was over" if isinstance(end, TimeOver) else "the kernel did not survive it"
-            for name in attempts or written:
-                self.results.setdefault(name, f"It could not be graded: {why}.")
-            raise
-
-    def _execute(self, code, quiet=False):
-        """Execute code; note its errors. Returns whether it was ended by one."""
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeOver
-        errors, failed = self.kernel.run(code, left, quiet)
-        for name, message in errors if not quiet else ():
-            self._note(name[:80], " ".join(message.split())[:300])
-        return failed
-
-    def _note(self, error, message):
-        self.errors.append({"cell": self.number, "error": error, "message": message})
-
-    def _noted(self):
-        """The exercises that the cell has checked, in that order."""
-        target = self.folder / "names.json"
-        target.unlink(missing_ok=True)
-        self._execute(f"{_INSIDE}.write_names({str(target)!r})", quiet=True)
-        try:
-            names = json.loads(target.read_bytes())
-        except (OSError, ValueError, RecursionError):  # or anything that a notebook put in its place
-            return []
-        return list(filter(_known, names)) if isinstance(names, list) else []
-
-    def _judge(self, exercise, answer):
-        """The verdict, made here; the kernel only tells what the answer does."""
-
-        def observe(calls):
-            return self._ask(calls, getattr(exercise, "signature", None), answer)
-
-        try:
-            return exercise.judge(observe).result
-        except (_NoAnswer, KernelEnded, TimeOver):
-            raise
-        except Exception as error:  # a notebook that forges what the kernel writes must not break the report
-            raise _NoAnswer("It could not be graded: the kernel's answers make no sense.") from error
-
-    def _ask(self, calls, signature, answer):
-        source, target = self.folder / "task.pt", self.folder / "seen.pt"
-        target.unlink(missing_ok=True)
-        torch.save({"calls": calls, "signature": signature, "seconds": TIME_LIMIT}, source)
-        code = f"{_INSIDE}.write_answers({str(source)!r}, {str(target)!r}, lambda: {answer})"
-        self._execute(code, quiet=True)
-        try:
-            if not target.is_file():  # a pipe would have us wait for ever
-                raise FileNotFoundError(target)
-            return _checked(torch.load(target, weights_only=True), calls)
-        except Exception as error:  # no file, half a file, or anything that a notebook put in its place
-            raise _NoAnswer("It could not be graded: its answers could not be read.") from error
-
-
-def _checked(seen, calls):
-    """What a kernel wrote, if it has the form that the judge expects."""
-    keys = set(nothing(None))
-    if not (isinstance(seen, list) and 1 <= len(seen) <= len(calls or [None])):
-        raise ValueError("not a list of observations")
-    for one in seen:
-        if set(one) != keys or not isinstance(one["printed"], str) or not isinstance(one["changed"], bool):
-            raise ValueError("not an observation")
-        if one["error"] is None and one["value"] is None:
-            raise ValueError("an observation of nothing")
-        if one["error"] is not None:
-            one["error"] = {"kind": str(one["error"]["kind"]), "message": str(one["error"]["message"])[:500]}
-        if one["value"] is not None:
-            _checked_value(one["value"])
-        if one["gradients"] is not None and not all(isinstance(slope, torch.Tensor) for slope in one["gradients"]):
-            raise ValueError("not gradients")
-    ended_early = seen[-1]["error"] is not None
-    if len(seen) < len(calls or [None]) and not ended_early:
-        raise ValueError("too few observations")
-    return seen
-
-
-def _checked_value(value):
-    fields = {
-        "tensor": {"tensor": torch.Tensor, "device": str, "attached": bool},
-        "none": {},
-        "bool": {"value": bool},
-        "number": {"value": float},
-        "text": {"value": str},
-        "list": {"items": list, "type": str},
-        "numpy": {"text": str, "type": str},
-        "other": {"text": str, "type": str},
-    }[value["kind"]]
-    if set(value) != {"kind", *fields} or not all(isinstance(value[name], kind) for name, kind in fields.items()):
-        raise ValueError("not a value")
-    for item in value.get("items", ()):
-        _checked_value(item)
 
 
 def main(options):

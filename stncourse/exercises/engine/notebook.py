@@ -1,8 +1,14 @@
-"""Reads a student's notebook as generously as Jupyter does: its cells are needed, not every detail of its format."""
+"""Reads a student's notebook: its cells, the checks in them, and which exercises it should have.
+
+It is as generous as Jupyter: the cells are needed, not every detail of the format.
+"""
 
 import ast
 import json
 import warnings
+from pathlib import Path
+
+from stncourse.exercises import NOTEBOOKS, exercises_of, find
 
 
 class NotANotebook(Exception):
@@ -106,3 +112,26 @@ def _checks(source):
             name = getattr(given.get("name"), "value", None)
             if len(node.args) + len(node.keywords) == 2 and isinstance(name, str) and "attempt" in given:
                 yield name, ast.unparse(given["attempt"])
+
+
+def wanted_exercises(path, cells, seen=()):
+    """The notebook's exercises, whether or not the student left their cells in: by its name, metadata and checks.
+
+    ``seen``: the names that were checked when it ran.
+    """
+    keys = {Path(path).name[:2]} & set(NOTEBOOKS)
+    names = set(seen)
+    for cell in cells:
+        about = cell["metadata"].get("stncourse")
+        names |= {about.get("exercise") if isinstance(about, dict) else None}
+        names |= {name for name, _ in checks_in(cell)}
+    keys |= {exercise.notebook for exercise in map(known_exercise, names) if exercise}
+    return [exercise for key in sorted(keys) for exercise in exercises_of(key)]
+
+
+def known_exercise(name):
+    """The exercise of this name, or None where there is none."""
+    try:
+        return find(name) if isinstance(name, str) else None
+    except ValueError:
+        return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stncourse._files import replacing
-from stncourse.exercises.engine.text import encodable, readable
+from stncourse.exercises.engine.safe_text import encodable, readable
 
 try:
     import fcntl
@@ -79,7 +79,7 @@ def file():
         raise OSError("this user has no home folder; set STNCOURSE_PROGRESS_DIR to a folder") from error
 
 
-def load(notebooks, reset=False):
+def load_progress(notebooks, reset=False):
     """The Progress in these notebooks."""
     note = ""
     if reset:

@@ -4,7 +4,7 @@ import html
 import re
 import sys
 
-from stncourse.exercises.engine.text import readable, say
+from stncourse.exercises.engine.safe_text import readable, say
 
 _LOOK = {True: ("✓", "right", "#009E73"), False: ("✗", "not yet", "#D55E00"), None: ("○", "not done yet", "#777777")}
 

@@ -4,7 +4,8 @@ import math
 
 import torch
 
-from stncourse.exercises.engine.judge import Code, Question
+from stncourse.exercises.engine.functions import Code
+from stncourse.exercises.engine.questions import Question
 from stncourse.exercises.inputs import cases_by_size, seeded
 
 

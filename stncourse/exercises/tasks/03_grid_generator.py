@@ -13,7 +13,8 @@ from stncourse.exercises.classic_mistakes import (
     theta_transposed,
     xy_swapped,
 )
-from stncourse.exercises.engine.judge import Code, Question
+from stncourse.exercises.engine.functions import Code
+from stncourse.exercises.engine.questions import Question
 from stncourse.exercises.inputs import FLOATS, cases_by_size, thetas
 from stncourse.exercises.pictures import places
 from stncourse.transformer.grids import affine_grid

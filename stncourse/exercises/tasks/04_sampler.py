@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from stncourse.exercises.classic_mistakes import other_align_corners
-from stncourse.exercises.engine.judge import Code, Question
+from stncourse.exercises.engine.functions import Code
+from stncourse.exercises.engine.questions import Question
 from stncourse.exercises.inputs import a_digit, cases_by_size, in_both_types, seeded
 from stncourse.exercises.pictures import warped
 

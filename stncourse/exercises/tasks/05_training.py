@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from stncourse.data.digits import BACKGROUND, normalize
-from stncourse.exercises.engine.judge import Code, Question
+from stncourse.exercises.engine.functions import Code
+from stncourse.exercises.engine.questions import Question
 from stncourse.exercises.inputs import FLOATS, a_digit, cases_by_size, in_both_types, seeded
 from stncourse.exercises.pictures import warped
 from stncourse.transformer.grids import affine_grid

@@ -5,7 +5,7 @@ import math
 import torch
 
 from stncourse.exercises.classic_mistakes import hw_transposed, theta_inverted, xy_swapped
-from stncourse.exercises.engine.judge import Code
+from stncourse.exercises.engine.functions import Code
 from stncourse.exercises.inputs import FLOATS, cases_by_size, thetas
 
 

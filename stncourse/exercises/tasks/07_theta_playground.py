@@ -5,7 +5,8 @@ import math
 import torch
 
 from stncourse.exercises.classic_mistakes import shift_negated
-from stncourse.exercises.engine.judge import Code, Puzzle
+from stncourse.exercises.engine.functions import Code
+from stncourse.exercises.engine.puzzles import Puzzle
 from stncourse.exercises.inputs import FLOATS, a_digit, around
 from stncourse.exercises.pictures import pictures
 from stncourse.transformer.grids import affine_grid

@@ -3,7 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from stncourse.exercises.engine.judge import Code, Question
+from stncourse.exercises.engine.functions import Code
+from stncourse.exercises.engine.questions import Question
 from stncourse.exercises.inputs import a_digit, in_both_types
 from stncourse.exercises.pictures import warped
 

@@ -3,7 +3,8 @@
 import torch
 
 from stncourse.exercises.classic_mistakes import other_align_corners, theta_inverted, theta_transposed, xy_swapped
-from stncourse.exercises.engine.judge import Code, Question
+from stncourse.exercises.engine.functions import Code
+from stncourse.exercises.engine.questions import Question
 from stncourse.exercises.inputs import FLOATS, around, cases_by_size, seeded
 from stncourse.exercises.pictures import places
 from stncourse.transformer.grids import affine_grid, projective_grid

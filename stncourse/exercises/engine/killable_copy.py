@@ -58,17 +58,6 @@ def calls_that_end(work, count, seconds):
             os.close(writer)
 
 
-def wait_for_the_end(thread):
-    """Wait until the system has no such thread any more: a copy made before would inherit the locks that it holds.
-
-    Libraries in C clean up after the last line of Python; for MKL's matrix product that takes a lock.
-    """
-    thread.join()
-    until = time.monotonic() + 1
-    while os.path.exists(f"/proc/self/task/{thread.native_id}") and time.monotonic() < until:
-        time.sleep(0.001)
-
-
 def _in_the_copy(work, writer, seconds):
     """Do the work; write a dot after each call, and a letter at the end. Does not return."""
     try:
