@@ -1,9 +1,10 @@
-// The control-point playground (see stncourse/control_points.py, which does the same in Python; tests/browser compares
-// them). The points lie on the input: each says where one place of the output looks. Python sends, once, how far every
+// The control-point playground (see sheet.py; warping.py does the same in Python, tests/browser compares them). The points lie on the input: each says where one place of the output looks. Python sends, once, how far every
 // output pixel follows every control point, so that the spline is a matrix product here.
 
+import { GREY, ORANGE, bilinear, bytes, floats, greyImage, greyLevels, onceAFrame, toPixels } from "./stn.js";
+
 const PANEL = 336, FAR = 1e4, HORIZON = 1e-3, STEP = 0.05, FINE = 0.01;
-const ORANGE = "rgb(255, 159, 28)", BLUE = "rgb(0, 90, 170)", GREY = "rgb(200, 200, 200)";
+const BLUE = "rgb(0, 90, 170)";
 
 // The projective θ that looks at four corners (row by row), or null where there is none: see projective_theta.
 export function thetaFromCorners([tl, tr, bl, br]) {
@@ -46,15 +47,9 @@ export function look(family, points, { home, base, weights }) {
 
 // Bilinear, outside is 0: grey levels at the first height × width places.
 export function sample(pixels, places, height, width) {
-  const at = (row, column) => (row >= 0 && row < height && column >= 0 && column < width ? pixels[row * width + column] : 0);
-  return Uint8ClampedArray.from({ length: height * width }, (_, i) => {
-    const x = ((places[2 * i] + 1) * width - 1) / 2, y = ((places[2 * i + 1] + 1) * height - 1) / 2;
-    const left = Math.floor(x), top = Math.floor(y), right = x - left, below = y - top;
-    return (
-      (1 - below) * ((1 - right) * at(top, left) + right * at(top, left + 1)) +
-      below * ((1 - right) * at(top + 1, left) + right * at(top + 1, left + 1))
-    );
-  });
+  const at = greyLevels(pixels, height, width);
+  const level = (_, i) => bilinear(at, toPixels(places[2 * i], width), toPixels(places[2 * i + 1], height));
+  return Uint8ClampedArray.from({ length: height * width }, level);
 }
 
 // The cells between neighbouring pixels that come out mirrored, as indices of their first pixel.
@@ -93,15 +88,6 @@ export function words(family, points, places, { home, height, width }) {
 }
 
 // Drawing
-
-function greyImage(pixels, height, width) {
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [width, height];
-  const image = new ImageData(width, height);
-  for (let i = 0; i < pixels.length; i++) image.data.set([pixels[i], pixels[i], pixels[i], 255], 4 * i);
-  canvas.getContext("2d").putImageData(image, 0, 0);
-  return canvas;
-}
 
 // [-1, 1] -> pixels of the input's panel, and back. The image is in the middle, with room to `reach` all around.
 const toPanel = (v, reach) => ((v / reach + 1) / 2) * PANEL;
@@ -166,11 +152,7 @@ const signed = (v) => (v < 0 ? "−" : "+") + Math.abs(v).toFixed(2);
 
 // In a notebook: an anywidget. The page has all it needs; Python hears of every move.
 function render({ model, el }) {
-  const floats = (name) => {
-    const { buffer, byteOffset, byteLength } = model.get(name);
-    return new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength)); // aligned
-  };
-  const scene = { ...model.get("scene"), base: floats("base"), weights: floats("weights") };
+  const scene = { ...model.get("scene"), base: floats(model, "base"), weights: floats(model, "weights") };
   const { height, width, reach, home, presets, names } = scene;
   // data-lm-…: no shortcut of JupyterLab may take the arrow keys for itself.
   el.innerHTML = `<style>${STYLE}</style><div class="stn-points" data-lm-suppress-shortcuts="true">
@@ -196,15 +178,8 @@ function render({ model, el }) {
   for (const canvas of [input, output]) [canvas.width, canvas.height] = [PANEL, PANEL];
   names.forEach((name, i) => picture.add(new Option(name, i)));
 
-  let buttons = [], asked = false;
-  const update = () => {
-    if (asked) return; // at most one drawing per frame of the screen
-    asked = true;
-    requestAnimationFrame(() => {
-      asked = false;
-      draw();
-    });
-  };
+  let buttons = [];
+  const update = onceAFrame(draw);
   const set = (changes) => {
     model.set(changes);
     model.save_changes();
@@ -266,8 +241,8 @@ function render({ model, el }) {
       button.setAttribute("aria-label", label);
       if (button.matches(":focus")) chosen.textContent = label;
     });
-    const { buffer, byteOffset } = model.get("images");
-    const pixels = new Uint8Array(buffer, byteOffset + model.get("picture") * height * width, height * width);
+    const start = model.get("picture") * height * width;
+    const pixels = bytes(model, "images").subarray(start, start + height * width);
     const places = look(name, points, scene);
     if (!places) {
       status.textContent = "Three corners lie on one line: no projective transform looks there. The output is still the last one.";

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 
 from stncourse import load_digits
 from stncourse.__main__ import main
-from stncourse.playground.page import browser_script
 from stncourse.playground.parameters import IDENTITY, LIMITS, compose
 from stncourse.playground.picture import output_from_picture
 from stncourse.playground.scene import DIRECTIONS, MODES, PADDINGS, Settings, render, scene
+from stncourse.playground.scripts import joined
 
 IMAGES = load_digits("test", source="offline").images
 WARP = """([pixels, scene, theta]) => {
@@ -25,7 +25,7 @@ def page(tmp_path_factory, open_page):
     path = tmp_path_factory.mktemp("page") / "theta.html"
     assert main(["playground", str(path)]) == 0
     page = open_page(path)
-    lab.load_script(page, browser_script())
+    lab.load_script(page, joined("theta.js"))
     return page
 
 
