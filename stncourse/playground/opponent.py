@@ -1,4 +1,4 @@
-"""The trained model that plays along: taken as a copy, checked against the digits, and asked for what it says."""
+"""Digits and the trained model that plays along: taken as they come, checked together; and what the model says."""
 
 import copy
 from dataclasses import replace

@@ -143,6 +143,24 @@ const STYLE = `
 .stn-points .point.moved { border-radius: 4px; background: ${ORANGE}; }
 .stn-points .point:focus { outline: 3px solid ${BLUE}; outline-offset: 1px; opacity: 1; z-index: 1; }`;
 
+// data-lm-…: no shortcut of JupyterLab may take the arrow keys for itself.
+const MARKUP = `<style>${STYLE}</style><div class="stn-points" data-lm-suppress-shortcuts="true">
+<div class="row">
+  <label>transform <select class="family">
+    <option value="tps">thin-plate spline, 4×4 points</option><option value="projective">projective, 4 corners</option>
+  </select></label>
+  <label>preset <select class="preset"></select></label>
+  <label>picture <select class="picture"></select></label>
+  <button class="reset" type="button">reset</button>
+</div>
+<div class="row" style="align-items: start">
+  <figure><figcaption>input, and where each point looks</figcaption>
+    <div class="board" role="group" aria-label="control points on the input"><canvas></canvas></div></figure>
+  <figure><figcaption>output</figcaption><canvas role="img"></canvas></figure>
+</div>
+<p class="chosen">Drag a point; or press Tab to reach one, then the arrow keys (with Shift: small steps; Home: back).</p>
+<p role="status"></p></div>`;
+
 function pointName(family, k) {
   if (family === "projective") return ["top left", "top right", "bottom left", "bottom right"][k] + " corner";
   return `control point ${k + 1}, row ${Math.floor(k / 4) + 1}, column ${(k % 4) + 1}`;
@@ -150,27 +168,46 @@ function pointName(family, k) {
 
 const signed = (v) => (v < 0 ? "−" : "+") + Math.abs(v).toFixed(2);
 
+// Control point k, to be dragged over the board or moved by keys. It asks where it is (`at`) and where its own place is
+// (`own`), and tells where it is to go (`move`) and that it has come into focus (`seen`).
+function pointButton(k, board, reach, { at, own, move, seen }) {
+  const within = (v) => Math.round(100 * Math.min(Math.max(v, -reach), reach)) / 100;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "point";
+  button.textContent = k + 1;
+  button.addEventListener("pointerdown", (event) => {
+    button.setPointerCapture(event.pointerId);
+    button.focus();
+    event.preventDefault();
+  });
+  button.addEventListener("pointermove", (event) => {
+    if (!button.hasPointerCapture(event.pointerId)) return;
+    const box = board.getBoundingClientRect();
+    const pixels = [event.clientX - box.left, event.clientY - box.top].map((v) => (v / box.width) * PANEL);
+    move(k, pixels.map((v) => within(fromPanel(v, reach))));
+  });
+  button.addEventListener("keydown", (event) => {
+    const step = event.shiftKey ? FINE : STEP, [x, y] = at(k);
+    const to = {
+      ArrowLeft: [x - step, y], ArrowRight: [x + step, y], ArrowUp: [x, y - step], ArrowDown: [x, y + step],
+      Home: own(k),
+    }[event.key];
+    if (!to) return;
+    event.preventDefault();
+    event.stopPropagation();
+    move(k, event.key === "Home" ? to : to.map(within));
+  });
+  button.addEventListener("focus", seen);
+  board.append(button);
+  return button;
+}
+
 // In a notebook: an anywidget. The page has all it needs; Python hears of every move.
 function render({ model, el }) {
   const scene = { ...model.get("scene"), base: floats(model, "base"), weights: floats(model, "weights") };
   const { height, width, reach, home, presets, names } = scene;
-  // data-lm-…: no shortcut of JupyterLab may take the arrow keys for itself.
-  el.innerHTML = `<style>${STYLE}</style><div class="stn-points" data-lm-suppress-shortcuts="true">
-    <div class="row">
-      <label>transform <select class="family">
-        <option value="tps">thin-plate spline, 4×4 points</option><option value="projective">projective, 4 corners</option>
-      </select></label>
-      <label>preset <select class="preset"></select></label>
-      <label>picture <select class="picture"></select></label>
-      <button class="reset" type="button">reset</button>
-    </div>
-    <div class="row" style="align-items: start">
-      <figure><figcaption>input, and where each point looks</figcaption>
-        <div class="board" role="group" aria-label="control points on the input"><canvas></canvas></div></figure>
-      <figure><figcaption>output</figcaption><canvas role="img"></canvas></figure>
-    </div>
-    <p class="chosen">Drag a point; or press Tab to reach one, then the arrow keys (with Shift: small steps; Home: back).</p>
-    <p role="status"></p></div>`;
+  el.innerHTML = MARKUP;
   const find = (selector) => el.querySelector(selector);
   const [family, preset, picture] = [".family", ".preset", ".picture"].map(find);
   const board = find(".board"), chosen = find(".chosen"), status = find("[role=status]");
@@ -185,46 +222,25 @@ function render({ model, el }) {
     model.save_changes();
     update();
   };
-  const within = (v) => Math.round(100 * Math.min(Math.max(v, -reach), reach)) / 100;
-  const move = (k, [x, y]) => {
+  const move = (k, place) => {
     preset.selectedIndex = 0; // so that each can be chosen again
-    set({ points: model.get("points").map((point, i) => (i === k ? [x, y] : point)) });
+    set({ points: model.get("points").map((point, i) => (i === k ? place : point)) });
   };
 
   function makeButtons(count) {
     buttons.forEach((button) => button.remove());
-    buttons = Array.from({ length: count }, (_, k) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.className = "point";
-      button.textContent = k + 1;
-      button.addEventListener("pointerdown", (event) => {
-        button.setPointerCapture(event.pointerId);
-        button.focus();
-        event.preventDefault();
-      });
-      button.addEventListener("pointermove", (event) => {
-        if (!button.hasPointerCapture(event.pointerId)) return;
-        const box = board.getBoundingClientRect();
-        const [x, y] = [event.clientX - box.left, event.clientY - box.top].map((v) => (v / box.width) * PANEL);
-        move(k, [within(fromPanel(x, reach)), within(fromPanel(y, reach))]);
-      });
-      button.addEventListener("keydown", (event) => {
-        const step = event.shiftKey ? FINE : STEP, [x, y] = model.get("points")[k];
-        const to = {
-          ArrowLeft: [x - step, y], ArrowRight: [x + step, y], ArrowUp: [x, y - step], ArrowDown: [x, y + step],
-          Home: home[model.get("family")][k],
-        }[event.key];
-        if (!to) return;
-        event.preventDefault();
-        event.stopPropagation();
-        move(k, event.key === "Home" ? to : to.map(within));
-      });
-      button.addEventListener("focus", update);
-      board.append(button);
-      return button;
-    });
+    const at = (k) => model.get("points")[k], own = (k) => home[model.get("family")][k];
+    buttons = Array.from({ length: count }, (_, k) => pointButton(k, board, reach, { at, own, move, seen: update }));
     preset.replaceChildren(...["choose …", ...Object.keys(presets[model.get("family")])].map((name) => new Option(name)));
+  }
+
+  function place(button, k, name, [x, y], [ownX, ownY]) {
+    [button.style.left, button.style.top] = [x, y].map((v) => `${(100 * toPanel(v, reach)) / PANEL}%`);
+    const moved = Math.hypot(x - ownX, y - ownY) >= 0.005;
+    button.classList.toggle("moved", moved);
+    const text = `${pointName(name, k)}: looks at x ${signed(x)}, y ${signed(y)}${moved ? "" : ", its own place"}`;
+    button.setAttribute("aria-label", text);
+    if (button.matches(":focus")) chosen.textContent = text;
   }
 
   function draw() {
@@ -232,15 +248,7 @@ function render({ model, el }) {
     if (points.length !== still.length) return; // the rest of the news is under way
     if (buttons.length !== points.length) makeButtons(points.length);
     [family.value, picture.value] = [name, model.get("picture")];
-    points.forEach(([x, y], k) => {
-      const button = buttons[k];
-      [button.style.left, button.style.top] = [x, y].map((v) => `${(100 * toPanel(v, reach)) / PANEL}%`);
-      const moved = Math.hypot(x - still[k][0], y - still[k][1]) >= 0.005;
-      button.classList.toggle("moved", moved);
-      const label = `${pointName(name, k)}: looks at x ${signed(x)}, y ${signed(y)}${moved ? "" : ", its own place"}`;
-      button.setAttribute("aria-label", label);
-      if (button.matches(":focus")) chosen.textContent = label;
-    });
+    points.forEach((point, k) => place(buttons[k], k, name, point, still[k]));
     const start = model.get("picture") * height * width;
     const pixels = bytes(model, "images").subarray(start, start + height * width);
     const places = look(name, points, scene);

@@ -98,7 +98,7 @@ class ThetaPlayground(widgets.VBox):
         with torch.device("cpu"):  # all of it, whatever torch.set_default_device says
             self.model = own_copy(model)
             self.digits = default_digits(self.model) if digits is None else grey(digits)
-        #: what the model pads with, after normalisation; None: black
+        # What the model pads with, after normalisation; None: black.
         sampled, self.background = ({}, None) if self.model is None else sampled_as_by(self.model, self.digits)
         index = _check.positive_int("index", index, minimum=0)
         if index >= len(self.digits):
@@ -111,8 +111,9 @@ class ThetaPlayground(widgets.VBox):
         self.frame = None
         self.score = {"you": 0, "STN": 0}
         self.digit = DigitControls(self.digits, index, count, self._show)
-        at = Settings(**sampled)
-        self.sampling = SamplingControls(at, self.digits.images, device, self._on_sampling, self._show)
+        self.sampling = SamplingControls(
+            Settings(**sampled), self.digits.images, device, changed=self._on_sampling, device_changed=self._show
+        )
         super().__init__([self._arrange(controls)])
 
     @property

@@ -1,5 +1,7 @@
 """The playground's script in a browser: the same pixels and words as Python's, and the page without Python."""
 
+from importlib import resources
+
 import lab
 import pytest
 import torch
@@ -75,6 +77,23 @@ def test_the_script_composes_and_inverts_as_python_does(page):
         assert page.evaluate("theta => script.invert(script.invert(theta))", theta) == pytest.approx(theta, abs=1e-6)
     for singular in ((0,) * 6, (1, 2, 0, 2, 4, 1), (0.3, 0.1, 0, 0.9, 0.3, 0)):
         assert page.evaluate("theta => script.invert(theta)", list(singular)) is None
+
+
+@pytest.mark.parametrize("name", ["page.js", "sheet.js", "stn.js", "theta.js"])
+def test_a_browser_loads_the_scripts_as_they_lie_there(new_context, name):
+    """They are modules that import from each other; what a widget or a page gets is joined."""
+    page, address = new_context().new_page(), "http://scripts.localhost/"
+
+    def answer(route):
+        file = route.request.url.removeprefix(address)
+        body = (resources.files("stncourse.playground") / file).read_text(encoding="utf-8") if file else ""
+        route.fulfill(body=body, content_type="text/javascript" if file else "text/html")
+
+    page.route(f"{address}**", answer)
+    page.goto(address)
+    names = page.evaluate("async name => Object.keys(await import(name))", f"./{name}")
+    assert set(names) >= {"stn.js": {"bilinear"}, "page.js": {"playgroundIn"}}.get(name, {"default", "words"})
+    page.context.close()
 
 
 def shown(page):
