@@ -7,6 +7,7 @@ from string import Template
 
 from stncourse.playground.parameters import IDENTITY, LIMITS, PRESETS, SLIDERS, STEPS, decompose
 from stncourse.playground.scene import PADDINGS, Settings, raw_images, raw_padding, scene
+from stncourse.playground.scripts import joined
 
 
 def page(images):
@@ -37,9 +38,4 @@ def page(images):
         "scene": scene(images, Settings(), like=like),
     }
     template = Template((resources.files("stncourse.playground") / "page.html").read_text(encoding="utf-8"))
-    return template.substitute(script=browser_script(), data=json.dumps(data, ensure_ascii=False))
-
-
-def browser_script():
-    """The JavaScript module that draws the playground in a browser, as text."""
-    return (resources.files("stncourse.playground") / "theta.js").read_text(encoding="utf-8")
+    return template.substitute(script=joined("page.js"), data=json.dumps(data, ensure_ascii=False))

@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
 import torch
 
+from stncourse import _check
 from stncourse.transformer.theta import affine_theta
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -35,6 +37,26 @@ PRESETS = {
     "what does tx = +0.4 do?": (1.0, 0.0, 0.4, 0.0, 1.0, 0.0),
 }
 LARGEST = 1e6  #: of θ's entries: beyond it float32 coordinates mean nothing
+
+
+def six_numbers(theta):
+    """θ row by row as a tuple of floats: of a tuple or list, or of a ``(6,)``, ``(2, 3)`` or ``(1, 2, 3)`` array.
+
+    Raises:
+        TypeError, ValueError: it is none of them, or an entry is beyond ±``LARGEST``.
+
+    >>> six_numbers(affine_theta())
+    (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    """
+    values = theta
+    if isinstance(theta, (torch.Tensor, np.ndarray)) and tuple(theta.shape) in ((6,), (2, 3), (1, 2, 3)):
+        values = [] if getattr(theta, "is_meta", False) else theta.reshape(-1).tolist()
+    values = [_check.as_real(value) for value in values] if isinstance(values, (tuple, list)) else [None]
+    if None in values:
+        raise TypeError(f"theta: expected a tuple of six numbers, got {_check.describe(theta)}")
+    if len(values) != 6 or not all(abs(value) <= LARGEST for value in values):  # NaN is not <= either
+        raise ValueError(f"theta: expected six numbers up to ±{LARGEST:,.0f}, got {_check.describe(theta)}")
+    return tuple(map(float, values))
 
 
 def invert(theta):

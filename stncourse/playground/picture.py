@@ -8,6 +8,9 @@ from PIL import Image, ImageDraw
 PANEL = 224  #: pixels of one panel's side on the page
 MARGIN = 0.25  #: of the input's side, shown around it, to see a frame that leaves the image
 _GREY, _ORANGE = (200, 200, 200), (255, 159, 28)
+# Of the output, in [-1, 1], as columns (x, y, 1) that θ takes.
+_CORNERS = ((-1, -1, 1), (1, -1, 1), (1, 1, 1), (-1, 1, 1))
+_DOTS = tuple((x / 10, y / 10, 1) for y in range(-9, 10, 2) for x in range(-9, 10, 2))
 
 
 def draw(images, theta, pixels):
@@ -64,7 +67,3 @@ def _input_panel(image, theta):
     x, y = corners[0]
     pen.ellipse((x - 4, y - 4, x + 4, y + 4), fill=_ORANGE)
     return panel
-
-
-_CORNERS = ((-1, -1, 1), (1, -1, 1), (1, 1, 1), (-1, 1, 1))
-_DOTS = tuple((x / 10, y / 10, 1) for y in range(-9, 10, 2) for x in range(-9, 10, 2))

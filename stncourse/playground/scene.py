@@ -12,7 +12,7 @@ import torch
 from stncourse import _check
 from stncourse.device import resolve_device
 from stncourse.figures.shown import black, denormalize, shown
-from stncourse.playground.parameters import IDENTITY, LARGEST, invert, words_for
+from stncourse.playground.parameters import IDENTITY, invert, six_numbers, words_for
 from stncourse.playground.picture import draw
 from stncourse.transformer.grids import affine_grid
 from stncourse.transformer.sampling import Sampler
@@ -53,7 +53,7 @@ class Settings:
     direction: str = DIRECTIONS[0]
 
     def __post_init__(self):
-        object.__setattr__(self, "theta", _six_numbers(self.theta))
+        object.__setattr__(self, "theta", six_numbers(self.theta))
         _check.choice("padding", self.padding, PADDINGS)
         _check.choice("mode", self.mode, MODES)
         _check.choice("direction", self.direction, DIRECTIONS)
@@ -81,18 +81,6 @@ class Settings:
         """
         theta = torch.tensor(self.theta, dtype=torch.float32, device="cpu").reshape(1, 2, 3)
         return theta if self.direction == DIRECTIONS[0] else invert(theta)
-
-
-def _six_numbers(theta):
-    values = theta
-    if isinstance(theta, (torch.Tensor, np.ndarray)) and tuple(theta.shape) in ((6,), (2, 3), (1, 2, 3)):
-        values = [] if getattr(theta, "is_meta", False) else theta.reshape(-1).tolist()
-    values = [_check.as_real(value) for value in values] if isinstance(values, (tuple, list)) else [None]
-    if None in values:
-        raise TypeError(f"theta: expected a tuple of six numbers, got {_check.describe(theta)}")
-    if len(values) != 6 or not all(abs(value) <= LARGEST for value in values):  # NaN is not <= either
-        raise ValueError(f"theta: expected six numbers up to ±{LARGEST:,.0f}, got {_check.describe(theta)}")
-    return tuple(map(float, values))
 
 
 class Frame(NamedTuple):

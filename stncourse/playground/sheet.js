@@ -1,9 +1,11 @@
-// The control-point playground (see warping.py, which does the same in Python; tests/browser compares
-// them). The points lie on the input: each says where one place of the output looks. Python sends, once, how far every
-// output pixel follows every control point, so that the spline is a matrix product here.
+// The control-point playground (see sheet.py; warping.py does the same in Python, tests/browser compares them). The
+// points lie on the input: each says where one place of the output looks. Python sends, once, how far every output
+// pixel follows every control point, so that the spline is a matrix product here.
+
+import { GREY, ORANGE, bilinear, bytes, floats, greyImage, greyLevels, onceAFrame, toPixels } from "./stn.js";
 
 const PANEL = 336, FAR = 1e4, HORIZON = 1e-3, STEP = 0.05, FINE = 0.01;
-const ORANGE = "rgb(255, 159, 28)", BLUE = "rgb(0, 90, 170)", GREY = "rgb(200, 200, 200)";
+const BLUE = "rgb(0, 90, 170)";
 
 // The projective θ that looks at four corners (row by row), or null where there is none: see projective_theta.
 export function thetaFromCorners([tl, tr, bl, br]) {
@@ -46,15 +48,9 @@ export function look(family, points, { home, base, weights }) {
 
 // Bilinear, outside is 0: grey levels at the first height × width places.
 export function sample(pixels, places, height, width) {
-  const at = (row, column) => (row >= 0 && row < height && column >= 0 && column < width ? pixels[row * width + column] : 0);
-  return Uint8ClampedArray.from({ length: height * width }, (_, i) => {
-    const x = ((places[2 * i] + 1) * width - 1) / 2, y = ((places[2 * i + 1] + 1) * height - 1) / 2;
-    const left = Math.floor(x), top = Math.floor(y), right = x - left, below = y - top;
-    return (
-      (1 - below) * ((1 - right) * at(top, left) + right * at(top, left + 1)) +
-      below * ((1 - right) * at(top + 1, left) + right * at(top + 1, left + 1))
-    );
-  });
+  const at = greyLevels(pixels, height, width);
+  const level = (_, i) => bilinear(at, toPixels(places[2 * i], width), toPixels(places[2 * i + 1], height));
+  return Uint8ClampedArray.from({ length: height * width }, level);
 }
 
 // The cells between neighbouring pixels that come out mirrored, as indices of their first pixel.
@@ -93,15 +89,6 @@ export function words(family, points, places, { home, height, width }) {
 }
 
 // Drawing
-
-function greyImage(pixels, height, width) {
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [width, height];
-  const image = new ImageData(width, height);
-  for (let i = 0; i < pixels.length; i++) image.data.set([pixels[i], pixels[i], pixels[i], 255], 4 * i);
-  canvas.getContext("2d").putImageData(image, 0, 0);
-  return canvas;
-}
 
 // [-1, 1] -> pixels of the input's panel, and back. The image is in the middle, with room to `reach` all around.
 const toPanel = (v, reach) => ((v / reach + 1) / 2) * PANEL;
@@ -157,6 +144,24 @@ const STYLE = `
 .stn-points .point.moved { border-radius: 4px; background: ${ORANGE}; }
 .stn-points .point:focus { outline: 3px solid ${BLUE}; outline-offset: 1px; opacity: 1; z-index: 1; }`;
 
+// data-lm-…: no shortcut of JupyterLab may take the arrow keys for itself.
+const MARKUP = `<style>${STYLE}</style><div class="stn-points" data-lm-suppress-shortcuts="true">
+<div class="row">
+  <label>transform <select class="family">
+    <option value="tps">thin-plate spline, 4×4 points</option><option value="projective">projective, 4 corners</option>
+  </select></label>
+  <label>preset <select class="preset"></select></label>
+  <label>picture <select class="picture"></select></label>
+  <button class="reset" type="button">reset</button>
+</div>
+<div class="row" style="align-items: start">
+  <figure><figcaption>input, and where each point looks</figcaption>
+    <div class="board" role="group" aria-label="control points on the input"><canvas></canvas></div></figure>
+  <figure><figcaption>output</figcaption><canvas role="img"></canvas></figure>
+</div>
+<p class="chosen">Drag a point; or press Tab to reach one, then the arrow keys (with Shift: small steps; Home: back).</p>
+<p role="status"></p></div>`;
+
 function pointName(family, k) {
   if (family === "projective") return ["top left", "top right", "bottom left", "bottom right"][k] + " corner";
   return `control point ${k + 1}, row ${Math.floor(k / 4) + 1}, column ${(k % 4) + 1}`;
@@ -164,31 +169,46 @@ function pointName(family, k) {
 
 const signed = (v) => (v < 0 ? "−" : "+") + Math.abs(v).toFixed(2);
 
+// Control point k, to be dragged over the board or moved by keys. It asks where it is (`at`) and where its own place is
+// (`own`), and tells where it is to go (`move`) and that it has come into focus (`seen`).
+function pointButton(k, board, reach, { at, own, move, seen }) {
+  const within = (v) => Math.round(100 * Math.min(Math.max(v, -reach), reach)) / 100;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "point";
+  button.textContent = k + 1;
+  button.addEventListener("pointerdown", (event) => {
+    button.setPointerCapture(event.pointerId);
+    button.focus();
+    event.preventDefault();
+  });
+  button.addEventListener("pointermove", (event) => {
+    if (!button.hasPointerCapture(event.pointerId)) return;
+    const box = board.getBoundingClientRect();
+    const pixels = [event.clientX - box.left, event.clientY - box.top].map((v) => (v / box.width) * PANEL);
+    move(k, pixels.map((v) => within(fromPanel(v, reach))));
+  });
+  button.addEventListener("keydown", (event) => {
+    const step = event.shiftKey ? FINE : STEP, [x, y] = at(k);
+    const to = {
+      ArrowLeft: [x - step, y], ArrowRight: [x + step, y], ArrowUp: [x, y - step], ArrowDown: [x, y + step],
+      Home: own(k),
+    }[event.key];
+    if (!to) return;
+    event.preventDefault();
+    event.stopPropagation();
+    move(k, event.key === "Home" ? to : to.map(within));
+  });
+  button.addEventListener("focus", seen);
+  board.append(button);
+  return button;
+}
+
 // In a notebook: an anywidget. The page has all it needs; Python hears of every move.
 function render({ model, el }) {
-  const floats = (name) => {
-    const { buffer, byteOffset, byteLength } = model.get(name);
-    return new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength)); // aligned
-  };
-  const scene = { ...model.get("scene"), base: floats("base"), weights: floats("weights") };
+  const scene = { ...model.get("scene"), base: floats(model, "base"), weights: floats(model, "weights") };
   const { height, width, reach, home, presets, names } = scene;
-  // data-lm-…: no shortcut of JupyterLab may take the arrow keys for itself.
-  el.innerHTML = `<style>${STYLE}</style><div class="stn-points" data-lm-suppress-shortcuts="true">
-    <div class="row">
-      <label>transform <select class="family">
-        <option value="tps">thin-plate spline, 4×4 points</option><option value="projective">projective, 4 corners</option>
-      </select></label>
-      <label>preset <select class="preset"></select></label>
-      <label>picture <select class="picture"></select></label>
-      <button class="reset" type="button">reset</button>
-    </div>
-    <div class="row" style="align-items: start">
-      <figure><figcaption>input, and where each point looks</figcaption>
-        <div class="board" role="group" aria-label="control points on the input"><canvas></canvas></div></figure>
-      <figure><figcaption>output</figcaption><canvas role="img"></canvas></figure>
-    </div>
-    <p class="chosen">Drag a point; or press Tab to reach one, then the arrow keys (with Shift: small steps; Home: back).</p>
-    <p role="status"></p></div>`;
+  el.innerHTML = MARKUP;
   const find = (selector) => el.querySelector(selector);
   const [family, preset, picture] = [".family", ".preset", ".picture"].map(find);
   const board = find(".board"), chosen = find(".chosen"), status = find("[role=status]");
@@ -196,60 +216,32 @@ function render({ model, el }) {
   for (const canvas of [input, output]) [canvas.width, canvas.height] = [PANEL, PANEL];
   names.forEach((name, i) => picture.add(new Option(name, i)));
 
-  let buttons = [], asked = false;
-  const update = () => {
-    if (asked) return; // at most one drawing per frame of the screen
-    asked = true;
-    requestAnimationFrame(() => {
-      asked = false;
-      draw();
-    });
-  };
+  let buttons = [];
+  const update = onceAFrame(draw);
   const set = (changes) => {
     model.set(changes);
     model.save_changes();
     update();
   };
-  const within = (v) => Math.round(100 * Math.min(Math.max(v, -reach), reach)) / 100;
-  const move = (k, [x, y]) => {
+  const move = (k, place) => {
     preset.selectedIndex = 0; // so that each can be chosen again
-    set({ points: model.get("points").map((point, i) => (i === k ? [x, y] : point)) });
+    set({ points: model.get("points").map((point, i) => (i === k ? place : point)) });
   };
 
   function makeButtons(count) {
     buttons.forEach((button) => button.remove());
-    buttons = Array.from({ length: count }, (_, k) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.className = "point";
-      button.textContent = k + 1;
-      button.addEventListener("pointerdown", (event) => {
-        button.setPointerCapture(event.pointerId);
-        button.focus();
-        event.preventDefault();
-      });
-      button.addEventListener("pointermove", (event) => {
-        if (!button.hasPointerCapture(event.pointerId)) return;
-        const box = board.getBoundingClientRect();
-        const [x, y] = [event.clientX - box.left, event.clientY - box.top].map((v) => (v / box.width) * PANEL);
-        move(k, [within(fromPanel(x, reach)), within(fromPanel(y, reach))]);
-      });
-      button.addEventListener("keydown", (event) => {
-        const step = event.shiftKey ? FINE : STEP, [x, y] = model.get("points")[k];
-        const to = {
-          ArrowLeft: [x - step, y], ArrowRight: [x + step, y], ArrowUp: [x, y - step], ArrowDown: [x, y + step],
-          Home: home[model.get("family")][k],
-        }[event.key];
-        if (!to) return;
-        event.preventDefault();
-        event.stopPropagation();
-        move(k, event.key === "Home" ? to : to.map(within));
-      });
-      button.addEventListener("focus", update);
-      board.append(button);
-      return button;
-    });
+    const at = (k) => model.get("points")[k], own = (k) => home[model.get("family")][k];
+    buttons = Array.from({ length: count }, (_, k) => pointButton(k, board, reach, { at, own, move, seen: update }));
     preset.replaceChildren(...["choose …", ...Object.keys(presets[model.get("family")])].map((name) => new Option(name)));
+  }
+
+  function place(button, k, name, [x, y], [ownX, ownY]) {
+    [button.style.left, button.style.top] = [x, y].map((v) => `${(100 * toPanel(v, reach)) / PANEL}%`);
+    const moved = Math.hypot(x - ownX, y - ownY) >= 0.005;
+    button.classList.toggle("moved", moved);
+    const text = `${pointName(name, k)}: looks at x ${signed(x)}, y ${signed(y)}${moved ? "" : ", its own place"}`;
+    button.setAttribute("aria-label", text);
+    if (button.matches(":focus")) chosen.textContent = text;
   }
 
   function draw() {
@@ -257,17 +249,9 @@ function render({ model, el }) {
     if (points.length !== still.length) return; // the rest of the news is under way
     if (buttons.length !== points.length) makeButtons(points.length);
     [family.value, picture.value] = [name, model.get("picture")];
-    points.forEach(([x, y], k) => {
-      const button = buttons[k];
-      [button.style.left, button.style.top] = [x, y].map((v) => `${(100 * toPanel(v, reach)) / PANEL}%`);
-      const moved = Math.hypot(x - still[k][0], y - still[k][1]) >= 0.005;
-      button.classList.toggle("moved", moved);
-      const label = `${pointName(name, k)}: looks at x ${signed(x)}, y ${signed(y)}${moved ? "" : ", its own place"}`;
-      button.setAttribute("aria-label", label);
-      if (button.matches(":focus")) chosen.textContent = label;
-    });
-    const { buffer, byteOffset } = model.get("images");
-    const pixels = new Uint8Array(buffer, byteOffset + model.get("picture") * height * width, height * width);
+    points.forEach((point, k) => place(buttons[k], k, name, point, still[k]));
+    const start = model.get("picture") * height * width;
+    const pixels = bytes(model, "images").subarray(start, start + height * width);
     const places = look(name, points, scene);
     if (!places) {
       status.textContent = "Three corners lie on one line: no projective transform looks there. The output is still the last one.";

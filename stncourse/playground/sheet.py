@@ -1,9 +1,7 @@
 """The control-point playground: drag where a rubber sheet, or four corners, look on the input; the page warps live.
 
-What it shows is a pure function, :func:`warp`; ``sheet.js`` does the same in the browser.
+What it shows is a pure function, :func:`stncourse.playground.warping.warp`; ``sheet.js`` does the same in the browser.
 """
-
-from importlib import resources
 
 import anywidget
 import numpy as np
@@ -12,6 +10,7 @@ import traitlets
 
 from stncourse import _check
 from stncourse.data.mnist import load_digits
+from stncourse.playground.scripts import joined
 from stncourse.playground.warping import REACH, SIDES, as_image, home, on_the_cpu, presets, warp
 from stncourse.transformer.families import ProjectiveGrid
 from stncourse.transformer.splines import spline_weights
@@ -90,7 +89,7 @@ class _Places(traitlets.List):
 class ControlPointsPlayground(anywidget.AnyWidget):
     """See :func:`control_points_playground`."""
 
-    _esm = (resources.files("stncourse.playground") / "sheet.js").read_text(encoding="utf-8")
+    _esm = joined("sheet.js")
     family = traitlets.Enum(list(SIDES)).tag(sync=True)
     points = _Places(traitlets.List(traitlets.Float())).tag(sync=True)
     picture = _Whole().tag(sync=True)

@@ -196,7 +196,8 @@ def test_errors_name_the_argument(arguments, name):
 # Colab's ipywidgets, and ours
 
 SCRIPT = """
-from stncourse.playground.sheet import *
+from stncourse import control_points_playground
+from stncourse.playground.warping import home, presets
 
 playground, seen = control_points_playground(picture=3), []
 playground.observe(lambda change: seen.append(change["name"]), names=["family", "points"])

@@ -61,10 +61,10 @@ def assert_in_step(playground):
     assert [float(box.value) for box in playground.boxes] == pytest.approx(theta, rel=1e-5, abs=1e-6)
     assert playground.shown.children[0] is (playground.drawn if playground.device == "browser" else playground.picture)
     if playground.device == "browser":  # what its script makes of this: tests/browser
-        assert playground.drawn.images == playground._chosen().numpy().tobytes()
+        assert playground.drawn.images == playground.digit.chosen().numpy().tobytes()
         sliders = [slider.value for slider in playground.sliders.values()]
-        told = {"theta": theta, "sliders": sliders, "parameters": list(playground._parameters.values())}
-        assert playground.drawn.scene == scene(playground._chosen(), playground.settings) | told
+        told = {"theta": theta, "sliders": sliders, "parameters": list(playground.pose.parameters.values())}
+        assert playground.drawn.scene == scene(playground.digit.chosen(), playground.settings) | told
         assert playground.frame.png is None
         return
     cells = re.findall(r"<td[^>]*>(-?[\d.]+)</td>", playground.readout.value.split("<p>")[0])
@@ -110,14 +110,14 @@ def test_a_typed_entry_sets_theta_sliders_and_one_picture(playground, entry):
 
 def test_the_rounding_of_a_browser_is_no_move(playground):
     theta = (0.61234, 0, 0, 0, 0.61234, 0)
-    playground._set_theta(theta)
+    playground.pose.put(theta)
     playground.sliders["scale_x"].value += 3e-16
     playground.sliders["scale_y"].value -= 1e-12
     assert playground.settings.theta == theta
 
 
 def test_moving_one_slider_keeps_what_the_others_stand_for_exactly(playground):
-    playground._set_theta((0.61234, 0, 0, 0, 0.61234, 0))
+    playground.pose.put((0.61234, 0, 0, 0, 0.61234, 0))
     playground.sliders["shift_x"].value = 0.25
     assert playground.settings.theta == pytest.approx((0.61234, 0, 0.25, 0, 0.61234, 0), abs=1e-6)
 
@@ -410,7 +410,7 @@ def test_the_playground_says_what_the_model_says(kind, device):
         inputs = images.normalize(images.images[2:3])
         theta, expected = model.stn.transform(inputs).theta, model(inputs)[0].exp()
     assert game.settings.theta == pytest.approx(theta.flatten().tolist(), abs=1e-6)
-    assert game._probabilities() == pytest.approx(expected.tolist(), abs=1e-5)
+    assert game.probabilities() == pytest.approx(expected.tolist(), abs=1e-5)
     assert shown_probabilities(game) == pytest.approx(expected.tolist(), abs=0.00051)
     if device == "browser":  # what its script pads with
         told = scene(images, game.settings, like=images, background=game.background)
@@ -446,12 +446,12 @@ def test_a_model_with_more_classes_than_the_set_has_names():
 @pytest.mark.parametrize("change", [torch.compile, lambda model: model.double(), lambda model: model.train()])
 def test_models_of_any_kind_are_taken_and_left_as_they_were(change):
     images = own_set()
-    expected = theta_playground(images, own_model(images))._probabilities()
+    expected = theta_playground(images, own_model(images)).probabilities()
     model = change(own_model(images))
     modes, dtype = [module.training for module in model.modules()], next(model.parameters()).dtype
     game = theta_playground(images, model)
     game.let_stn.click()
-    assert theta_playground(images, model)._probabilities() == pytest.approx(expected, abs=1e-5)
+    assert theta_playground(images, model).probabilities() == pytest.approx(expected, abs=1e-5)
     assert [module.training for module in model.modules()] == modes
     assert next(model.parameters()).dtype == dtype
 
@@ -577,7 +577,8 @@ import io, sys
 import torch
 from PIL import Image
 from stncourse import theta_playground
-from stncourse.playground import compose, output_from_picture
+from stncourse.playground.parameters import compose
+from stncourse.playground.picture import output_from_picture
 
 device = sys.argv[1]
 

@@ -33,7 +33,7 @@ def _plain(value, room):
     if issubclass(kind, (list, tuple)):
         items = list((tuple if issubclass(kind, tuple) else list).__iter__(value))
         if len(items) > room:
-            return _other(value)
+            return of_another_kind(value)
         room = (room - 1) // max(1, len(items))
         return {"kind": "list", "items": [_plain(item, room) for item in items], "type": name_of(kind)}
     if (number := _check.as_real(value)) is not None:
