@@ -127,7 +127,7 @@ def test_a_model_that_breaks_the_contract_is_left_by_all_processes_together(said
 THREADS = """
 import os
 from stncourse import FAST_RECIPE, STNClassifier, fit, load_digits
-from stncourse.distributed import processes
+from stncourse.training.distributed import processes
 
 def threads():
     return set(os.listdir("/proc/self/task"))
