@@ -34,7 +34,7 @@ _MODULE_OF = {
         "training.evaluation": "evaluate",
         "training.history": "History Metrics load_recorded",
         "training.recipes": "BEST_RECIPE FAST_RECIPE Recipe TUTORIAL_RECIPE",
-        "training.run": "fit",
+        "training.fit": "fit",
         "networks.digits": "DigitCNN STNClassifier",
         "networks.weights": "load_pretrained load_weights save_weights",
         "figures.curves": "plot_history plot_theta",

@@ -143,7 +143,7 @@ def _train(options, first):
     from stncourse.data.distortions import Distortion, distorted_test
     from stncourse.networks.weights import save_weights
     from stncourse.training.evaluation import evaluate
-    from stncourse.training.run import fit
+    from stncourse.training.fit import fit
 
     recipes = stncourse.TUTORIAL_RECIPE, stncourse.FAST_RECIPE, stncourse.BEST_RECIPE
     recipe = {recipe.name: recipe for recipe in recipes}[options.recipe]

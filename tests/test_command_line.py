@@ -163,7 +163,7 @@ def nothing_is_done(monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("it went on")
 
-    ours = "data.mnist.load_digits", "training.run.fit", "paper.table1.reproduce", "playground.page.page"
+    ours = "data.mnist.load_digits", "training.fit.fit", "paper.table1.reproduce", "playground.page.page"
     for name in ("load_digits", *ours):
         monkeypatch.setattr(f"stncourse.{name}", fail)
     monkeypatch.setattr("stncourse.exercises.engine.grade.grade", fail)
@@ -258,7 +258,7 @@ def test_a_full_disk_during_the_training_is_a_sentence(few_digits, tmp_path, mon
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("stncourse.training.run.fit", full)
+    monkeypatch.setattr("stncourse.training.fit.fit", full)
     assert main(FAST) == 1
     assert "No space" in capsys.readouterr().err
 

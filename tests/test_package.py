@@ -83,7 +83,7 @@ def imports_checked_in(folder):
         ),
         (
             "data/mnist.py",
-            "def f():\n    from stncourse.training.run import fit",
+            "def f():\n    from stncourse.training.fit import fit",
             "data is not allowed to import stncourse.training",
         ),
         (

@@ -17,8 +17,8 @@ from stncourse.paper.cells import cell_path, read_cell, read_results, summary_of
 from stncourse.paper.networks import PRECISIONS, PaperNetwork
 from stncourse.training.checkpoints import save_tensors
 from stncourse.training.evaluation import evaluate
+from stncourse.training.fit import fit
 from stncourse.training.recipes import Recipe
-from stncourse.training.run import fit
 
 SPLITS = ("test", "validation")
 _VALIDATION = 1 / 12  # the last 5,000 of MNIST's training digits

@@ -1,4 +1,4 @@
-"""Files of tensors and facts: safetensors with JSON in its header. Reading one never runs code.
+"""Files of tensors and facts: safetensors with JSON in its header; and from there into a model. Reading runs no code.
 
 A file is replaced at once or not at all: whoever is killed while writing leaves the old one as it was. A digest tells
 when a single byte of it is another one.
@@ -145,7 +145,7 @@ def load_into(model, path, tensors):
     expected = tensors_of(model)
     tensors = _named_like(expected, tensors)
     check_tensors(path, tensors, expected)
-    check_tied(path, tensors, model)
+    _check_tied(path, tensors, model)
     put_into(model, tensors)
 
 
@@ -178,7 +178,7 @@ def check_tensors(path, tensors, expected):
             )
 
 
-def check_tied(path, tensors, model):
+def _check_tied(path, tensors, model):
     """Check that what is one tensor in the model is the same under all its names in the file."""
     for first, *others in tied(model):
         for other in others:
@@ -190,68 +190,3 @@ def check_tied(path, tensors, model):
 
 def _same_bytes(one, other):
     return torch.equal(*(tensor.flatten().view(torch.uint8) for tensor in (one, other)))  # also where they are NaN
-
-
-# A training run: the model, the optimizer's memory, and the random generators
-
-
-def pack(model, optimizer, generators):
-    """The tensors of a training run.
-
-    Args:
-        generators: dict, name -> state (a ByteTensor).
-
-    Returns:
-        dict, name -> tensor: ``model.*``, ``optimizer.<parameter's number>.*``, ``random.*``.
-    """
-    tensors = {f"model.{name}": value for name, value in tensors_of(model).items()}
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{name}": v for name, v in state.items() if isinstance(v, torch.Tensor)}
-    return tensors | {f"random.{name}": state for name, state in generators.items()}
-
-
-def unpack(path, tensors, model, optimizer, generators):
-    """Put the tensors of :func:`pack` back. All are checked first; when one is wrong, nothing is changed.
-
-    Args:
-        path: for messages.
-        generators: dict, name -> a state of the kind to expect.
-
-    Returns:
-        dict, name -> generator state: to be set by the caller.
-
-    Raises:
-        CheckpointError: a tensor is missing, unknown, or of another shape or dtype; a generator's state is none.
-    """
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    # Of a parameter that is frozen, or that no step has reached yet, the optimizer remembers nothing.
-    remembered = {name.split(".")[1] for name in tensors if name.startswith("optimizer.")}
-    memory = {n: like for n, like in _memory_like(optimizer, parameters).items() if n.split(".")[1] in remembered}
-    weights = {name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")}
-    rest = {name: value for name, value in tensors.items() if not name.startswith("model.")}
-    check_tensors(path, rest, memory | {f"random.{name}": state for name, state in generators.items()})
-    states = {name: tensors[f"random.{name}"] for name in generators}
-    try:
-        torch.Generator().set_state(states["torch"])
-        torch.Generator().set_state(states["batches"])
-    except RuntimeError as error:
-        raise CheckpointError(f"path: expected states of random generators in {path}, got something else") from error
-
-    state = {}
-    for name in memory:
-        number, entry = name.split(".")[1:]
-        state.setdefault(int(number), {})[entry] = tensors[name]
-    load_into(model, path, weights)
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return states
-
-
-def _memory_like(optimizer, parameters):
-    """What AdamW remembers of each parameter: names, and tensors of the right shape. Plain SGD remembers nothing."""
-    if not isinstance(optimizer, torch.optim.AdamW):
-        return {}
-    return {
-        f"optimizer.{number}.{name}": like
-        for number, parameter in enumerate(parameters)
-        for name, like in {"step": torch.tensor(0.0), "exp_avg": parameter, "exp_avg_sq": parameter}.items()
-    }

@@ -70,7 +70,7 @@ def answer(model, images, dtype, labels):
             raise
         reason = str(error).partition("\n")[0]
         raise ValueError(f"model: expected one that takes {_check.describe(images)}, got an error: {reason}") from error
-    check_output(output, len(images), labels)
+    _check_output(output, len(images), labels)
     return at_least_float32(output)
 
 
@@ -100,7 +100,7 @@ def dtype_for(model):
     return dtypes.pop() if len(dtypes) == 1 and dtypes <= set(_TAKEN) else torch.float32
 
 
-def check_output(output, count, labels):
+def _check_output(output, count, labels):
     """Log-probabilities for ``count`` images, of enough classes for the labels."""
     expected = f"model: expected log-probabilities, a tensor of shape ({count}, classes)"
     if not isinstance(output, torch.Tensor):

@@ -27,13 +27,6 @@ class ProcessLost(RuntimeError):
     """Another process of this training has ended, or cannot be reached any more."""
 
 
-def _loss(log_probabilities, labels, label_smoothing, reduction):
-    if not label_smoothing:
-        return F.nll_loss(log_probabilities, labels, reduction=reduction)
-    # It asks for scores; log-probabilities are such, and their own log-softmax.
-    return F.cross_entropy(log_probabilities, labels, label_smoothing=label_smoothing, reduction=reduction)
-
-
 class Alone:
     """One process, which has nobody to talk to. What it says about each method holds for :class:`Together` too."""
 
@@ -132,9 +125,8 @@ class Together(Alone):
             raise ValueError(f"{names}: expected the same in every process of a training, process {self.rank} differs")
         tensors = {}
         for name, tensor in tensors_of(model).items():
-            wire = (
-                tensor.detach().to(self.device).contiguous().flatten().view(torch.uint8)
-            )  # not every dtype can be sent
+            # As bytes, as not every dtype can be sent.
+            wire = tensor.detach().to(self.device).contiguous().flatten().view(torch.uint8)
             wire = self._broadcast(wire) if len(wire) else wire
             tensors[name] = wire.view(tensor.dtype).view(tensor.shape)
         put_into(model, tensors)
@@ -151,6 +143,13 @@ class Together(Alone):
         with _losing():
             self.comm.broadcast(tensor, src=0)
         return tensor
+
+
+def _loss(log_probabilities, labels, label_smoothing, reduction):
+    if not label_smoothing:
+        return F.nll_loss(log_probabilities, labels, reduction=reduction)
+    # It asks for scores; log-probabilities are such, and their own log-softmax.
+    return F.cross_entropy(log_probabilities, labels, label_smoothing=label_smoothing, reduction=reduction)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from stncourse._modes import in_eval
 from stncourse.data.batches import Batches
 from stncourse.device import resolve_device
-from stncourse.training import contract as _contract
+from stncourse.training import contract
 from stncourse.training.history import Metrics
 
 
@@ -30,18 +30,32 @@ def evaluate(model, digits, device="auto", batch_size=1000):
     >>> 0 <= metrics.accuracy <= 1
     True
     """
-    _contract.check_model(model)
+    contract.check_model(model)
     device = resolve_device(device)
     batches = Batches(digits, batch_size, device=device)
     if not len(digits):
         raise ValueError("digits: expected at least one digit to evaluate on, got none")
-    _contract.check_labels("digits", digits)
+    contract.check_labels("digits", digits)
     model.to(device)
-    dtype, largest = _contract.dtype_for(model), {"digits": int(digits.labels.max())}
+    dtype, largest = contract.dtype_for(model), {"digits": int(digits.labels.max())}
     loss = correct = 0.0
     with in_eval(model), torch.no_grad():
         for images, labels in batches:
-            log_probabilities = _contract.answer(model, images, dtype, largest)
+            log_probabilities = contract.answer(model, images, dtype, largest)
             loss += F.nll_loss(log_probabilities, labels, reduction="sum").item()
             correct += (log_probabilities.argmax(1) == labels).sum().item()
     return Metrics(loss / len(digits), correct / len(digits))
+
+
+def evaluate_together(model, digits, device, group):
+    """The same by all processes of a training, each on its share: :class:`Metrics` of all digits in every process.
+
+    Args:
+        group: as from :func:`stncourse.training.distributed.current`.
+    """
+    share = digits.subset(group.share(len(digits)))
+    mine = evaluate(model, share, device) if len(share) else Metrics(0.0, 0.0)
+    if group.size == 1:
+        return mine
+    sums = group.sum(mine.loss * len(share), mine.accuracy * len(share))
+    return Metrics(*(value / len(digits) for value in sums))

@@ -102,7 +102,7 @@ def load_recorded():
 
 
 def line_of(row, epochs):
-    """An epoch\'s row of the record as a line to print."""
+    """An epoch's row of the record as a line to print."""
     text = f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}   train loss {row['train_loss']:.4f}"
     if row["test_accuracy"] is not None:
         text += f"   test loss {row['test_loss']:.4f}   test accuracy {row['test_accuracy']:.2%}"
@@ -110,7 +110,7 @@ def line_of(row, epochs):
 
 
 def facts_of_run(seed, device, train):
-    """What else is worth keeping of a run: the record\'s ``info``."""
+    """What else is worth keeping of a run: the record's ``info``."""
     return {
         "seed": seed,
         "hardware": describe_hardware(device),

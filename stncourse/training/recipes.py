@@ -9,8 +9,7 @@ from stncourse.data.augmentation import MAXIMUM_STRENGTH
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("constant", "onecycle")
 
-
-#: A recipe's numbers: what is expected, and which fit.
+# A recipe's numbers: what is expected, and which fit.
 _NUMBERS = {
     **dict.fromkeys(
         ("learning_rate", "localization_factor", "weight_decay"), ("a number >= 0", lambda v: 0 <= v < math.inf)
