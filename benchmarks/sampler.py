@@ -25,7 +25,7 @@ except ImportError:  # a development dependency
 
 # (batch, side)
 SHAPES = ((1, 28), (16, 28), (64, 28), (256, 28), (1, 56), (1, 112), (1, 1024))
-ROUNDS = 9
+ROUNDS = 25
 SAMPLER = Sampler()
 
 

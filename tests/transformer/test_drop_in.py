@@ -476,9 +476,9 @@ def test_functions_are_traced_with_sizes_that_may_vary():
         torch.testing.assert_close(program(others, second), function(others, second), atol=2e-5, rtol=1e-5)
 
 
-@any_size
-def test_torch_export_with_any_height_and_width(options):
-    stn = of_any_size(**options)
+@pytest.mark.parametrize("name", [*FAMILIES, "tps, corners", "border", "iterations", "reflection, antialias"])
+def test_torch_export_with_any_height_and_width(name):
+    stn = of_any_size(**ANY_SIZE[name])
     # Anti-aliasing looks at a pixel's neighbours: the exporter asks for three.
     height, width = (torch.export.Dim(name, min=3, max=4096) for name in ("height", "width"))
     program = torch.export.export(stn, (random_images(*SHAPES[0]),), dynamic_shapes=({0: COUNT, 2: height, 3: width},))
