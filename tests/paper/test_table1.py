@@ -13,12 +13,13 @@ from run_python import run_python
 from safetensors.torch import load_file
 
 import stncourse
-from stncourse import BACKGROUND, KINDS, PAPER_MODELS, PaperNetwork, distort, evaluate, fit, load_digits, normalize
+from stncourse import BACKGROUND, PAPER_MODELS, PaperNetwork, distort, evaluate, fit, load_digits, normalize
 from stncourse.__main__ import main
 from stncourse.data.distortions import Distortion, distorted_test
 from stncourse.paper.budgets import BUDGETS, Budget
 from stncourse.paper.cells import (
     CELLS,
+    DISTORTIONS,
     PAPER,
     PAPER_BATCH,
     PAPER_STEPS,
@@ -32,8 +33,8 @@ from stncourse.paper.cells import (
 )
 from stncourse.paper.table1 import reproduce, split_digits
 
-TINY = Budget("tiny", dict.fromkeys(KINDS, 2), (("FCN", "R"),), 1, batch_size=32, chosen="by dice")
-kinds = pytest.mark.parametrize("kind", KINDS)
+TINY = Budget("tiny", dict.fromkeys(DISTORTIONS, 2), (("FCN", "R"),), 1, batch_size=32, chosen="by dice")
+kinds = pytest.mark.parametrize("kind", DISTORTIONS)
 #: What everybody asks of a result, first.
 FIELDS = ["model", "distortion", "error", "steps", "batch", "parameters", "seconds", "hardware", "versions", "date"]
 
@@ -99,7 +100,7 @@ def test_the_error_is_that_of_a_network_trained_by_hand(run, digits, tmp_path, m
 
 @pytest.mark.parametrize("model", PAPER_MODELS)
 def test_every_model_trains(run, model):
-    budget = Budget("one step", dict.fromkeys(KINDS, 1), (), 1, batch_size=72)
+    budget = Budget("one step", dict.fromkeys(DISTORTIONS, 1), (), 1, batch_size=72)
     cell = run([(model, "RTS")], budget)[model, "RTS"]
     assert cell["steps"] == 1
     assert 0 <= cell["error"]["mean"] <= 100
@@ -139,14 +140,14 @@ PROGRAM = """
 import os, signal, sys
 import torch
 import stncourse, stncourse.paper.table1
-from stncourse import KINDS
+from stncourse.paper.cells import DISTORTIONS
 from stncourse.__main__ import main
 
 torch.set_num_threads(1)  # threads do not survive a fork
 digits = {split: stncourse.load_digits(split, "offline").subset(slice(None, None, 50)) for split in ("train", "test")}
 stncourse.load_digits = lambda split, source: digits[split]
 stncourse.paper.budgets.BUDGETS["quick"] = stncourse.paper.budgets.Budget(
-    "several epochs", dict.fromkeys(KINDS, 6), (("FCN", "R"), ("FCN", "E")), 1, batch_size=32
+    "several epochs", dict.fromkeys(DISTORTIONS, 6), (("FCN", "R"), ("FCN", "E")), 1, batch_size=32
 )
 
 def attempt(folder, number=None, writes=0):
@@ -253,14 +254,14 @@ def test_a_cell_from_before_recipes_had_a_setting_is_of_the_same_kind(run, tmp_p
 
 
 def test_the_cells_are_all_models_on_all_distortions_each_once():
-    assert len(CELLS) == len(set(CELLS)) == len(PAPER_MODELS) * len(KINDS)
+    assert len(CELLS) == len(set(CELLS)) == len(PAPER_MODELS) * len(DISTORTIONS)
     assert set(PAPER) == set(PAPER_MODELS)
     assert {model for model, _ in CELLS[:10]} == {"ST-CNN Aff", "CNN"}
 
 
 def test_a_model_with_a_transformer_gets_what_one_without_gets():
     for budget in BUDGETS.values():
-        assert set(budget.epochs) == set(KINDS)
+        assert set(budget.epochs) == set(DISTORTIONS)
         assert budget.recipe("R") == budget.recipe("R").but(epochs=budget.epochs["R"])
     full = BUDGETS["full"]
     assert max(full.epochs.values()) * -(-60_000 // full.batch_size) * full.batch_size <= PAPER_STEPS * PAPER_BATCH / 10
@@ -271,7 +272,7 @@ def test_a_model_with_a_transformer_gets_what_one_without_gets():
     [
         (["CNN/R"], [("CNN", "R")]),
         (["CNN/R", "*CNN/R"], [("CNN", "R")]),
-        (["ST-CNN Aff"], [("ST-CNN Aff", kind) for kind in KINDS]),
+        (["ST-CNN Aff"], [("ST-CNN Aff", kind) for kind in DISTORTIONS]),
         (["FCN/TC", "ST-FCN*/TC"], [("FCN", "TC"), *((f"ST-FCN {f}", "TC") for f in ("Aff", "Proj", "TPS"))]),
     ],
 )

@@ -21,6 +21,7 @@ from stncourse import (
     projective_theta,
 )
 from stncourse.transformer.grids import FAR, pixel_centers
+from stncourse.transformer.spatial_transformer import FAMILIES as EVERY_FAMILY
 
 SIZES = [(1, 1), (1, 5), (4, 1), (5, 4), (28, 28), (20, 40), (129, 131)]  # the last is not remembered
 IDENTITY = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
@@ -308,12 +309,8 @@ def test_affine_grid_module_refuses_another_number_of_parameters():
 
 # All families of matrices
 
-FAMILIES = {
-    "attention": AttentionGrid,
-    "similarity": SimilarityGrid,
+FAMILIES = {name: family for name, family in EVERY_FAMILY.items() if hasattr(family, "compose")} | {
     "similarity 20×40": lambda align_corners=False: SimilarityGrid(align_corners, size=(20, 40)),
-    "affine": AffineGrid,
-    "projective": ProjectiveGrid,
 }
 
 

@@ -42,7 +42,7 @@ def test_every_family_by_name_starts_at_the_identity_and_gets_gradients(family, 
     gradient = stn.localization.fc_loc[-1].bias.grad
     assert gradient.isfinite().all()
     if size != (1, 1):
-        assert (gradient != 0).sum() > 2
+        assert (gradient != 0).sum() >= min(3, len(gradient))
 
 
 def test_a_similarity_keeps_angles_in_pixels():
