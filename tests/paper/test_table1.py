@@ -140,11 +140,7 @@ PROGRAM = """
 import os, signal, sys
 import torch
 import stncourse, stncourse.paper.table1
-<<<<<<< HEAD
 from stncourse.paper.cells import DISTORTIONS
-=======
-from stncourse import KINDS
->>>>>>> f16-train
 from stncourse.__main__ import main
 
 torch.set_num_threads(1)  # threads do not survive a fork
