@@ -34,8 +34,9 @@ def fit(
     """Train ``model`` on ``train`` by ``recipe``, with a progress bar and a line per epoch.
 
     What was frozen stays frozen: parameters with ``requires_grad=False``, and, in a model that is in train mode, the
-    modules that are in eval mode (a BatchNorm whose statistics are to stay). A model in eval mode, as ``fit`` leaves
-    it, is put into train mode as a whole. A model that is refused keeps its modes.
+    modules that are in eval mode (a BatchNorm whose statistics are to stay). A model in eval mode is put into train
+    mode as a whole, but for what an earlier ``fit`` of it kept frozen: ``model.train()`` lets that learn again. A model
+    that is refused keeps its modes.
 
     On the CPU the process keeps freed memory from then on, up to 1 GB (:func:`stncourse.device.keep_freed_memory`).
 
