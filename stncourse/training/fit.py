@@ -35,8 +35,8 @@ def fit(
 
     What was frozen stays frozen: parameters with ``requires_grad=False``, and, in a model that is in train mode, the
     modules that are in eval mode (a BatchNorm whose statistics are to stay). A model in eval mode is put into train
-    mode as a whole, but for what an earlier ``fit`` of it kept frozen: ``model.train()`` lets that learn again. A model
-    that is refused keeps its modes.
+    mode as a whole, but for what an earlier ``fit`` of it kept frozen: ``model.train()`` lets that learn again. The
+    recipe's dropout stays set in the model. One that is refused keeps its own dropout, and its modes.
 
     On the CPU the process keeps freed memory from then on, up to 1 GB (:func:`stncourse.device.keep_freed_memory`).
 

@@ -42,12 +42,13 @@ def state(model):
 
 def refused(model, error, message, **options):
     """``fit`` refuses it, and the model is as it was, its BatchNorms' statistics too."""
-    model.layers_of_another_mode = nn.Dropout().eval()
+    model.layers_of_another_mode = nn.Dropout(0.3).eval()
     before, modes = state(model), [module.training for module in model.modules()]
     with pytest.raises(error, match=message):
         quick_fit(model, **options)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert [module.training for module in model.modules()] == modes
+    assert model.layers_of_another_mode.p == 0.3
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
@@ -117,6 +118,21 @@ def test_what_is_not_finite_is_said_as_such(factor):
     with pytest.raises(FloatingPointError, match=r"^the loss became (nan|inf) in epoch 1, batch 1"):
         quick_fit(Net(lambda x: factor * log_softmax(x)))
     assert math.isnan(evaluate(Net(lambda x: math.nan * log_softmax(x)), TEST, "cpu").loss)
+
+
+def test_a_checkpoint_that_is_no_good_leaves_the_dropout_as_it_was(tmp_path):
+    model = STNClassifier()
+    before = [module.p for module in model.modules() if isinstance(module, nn.Dropout)]
+    (tmp_path / "run").write_text("something else")
+    with pytest.raises(ValueError, match="expected a safetensors file"):
+        quick_fit(model, checkpoint=tmp_path / "run", resume=True)
+    assert [module.p for module in model.modules() if isinstance(module, nn.Dropout)] == before
+
+
+def test_the_recipes_dropout_stays_in_a_model_that_was_trained():
+    model = Net(middle=nn.Dropout(0.3))
+    quick_fit(model)
+    assert model.layers[2].p == FAST_RECIPE.dropout
 
 
 def test_an_output_that_nothing_can_be_learned_from_is_named():
