@@ -322,6 +322,38 @@ def test_images_that_a_model_cannot_take_are_named(model):
         evaluate(model, TEST, "cpu")
 
 
+class Refuses(nn.Module):
+    """Ends in an error that ``fails`` raises of its images."""
+
+    def __init__(self, fails):
+        super().__init__()
+        self.weight, self.fails = nn.Parameter(torch.zeros(1)), fails
+
+    def forward(self, images):
+        return self.fails(images)
+
+
+TORCHS_OWN = {
+    "Dimension out of range": lambda x: x.flatten(5),
+    "index 5 is out of bounds for dimension 1": lambda x: x[:, 5],
+    "Expected more than 1 value per channel": lambda x: F.batch_norm(x[:1, :, 0, 0], None, None, training=True),
+}
+
+
+@pytest.mark.parametrize(("text", "fails"), TORCHS_OWN.items(), ids=TORCHS_OWN)
+def test_any_error_of_torchs_is_put_into_words(text, fails):
+    refused(Refuses(fails), ValueError, rf"^model: expected one that takes a float32 tensor .*got an error: {text}")
+
+
+def of_its_own(images):
+    raise ValueError("I want photographs")
+
+
+@pytest.mark.parametrize(("error", "fails"), [(ValueError, of_its_own), (IndexError, lambda x: [][3])])
+def test_a_models_own_error_stays_as_it_is(error, fails):
+    refused(Refuses(fails), error, r"^(I want photographs|list index out of range)$")
+
+
 def test_test_images_of_another_size_are_tried_before_the_training():
     larger = Digits(F.pad(TEST.images, (2, 2, 2, 2)), TEST.labels, TEST.source)
     refused(Net(), ValueError, r"^model: expected one that takes .*32, 32", test=larger)
