@@ -223,6 +223,53 @@ def test_the_trial_with_one_image_draws_no_random_numbers():
     assert torch.equal(with_trial, without)
 
 
+# What comes only later in an epoch
+
+
+class OnlyInEval(Net):
+    """Its last operation is ``last`` in eval mode only."""
+
+    def forward(self, images):
+        return (log_softmax if self.training else self.last)(self.layers(images))
+
+
+@pytest.mark.parametrize("test", [None, TEST])
+def test_an_eval_mode_that_breaks_the_contract_is_said_before_the_first_step(test):
+    refused(OnlyInEval(lambda x: x), ValueError, r"^model: expected log-probabilities.*\(in eval mode\)$", test=test)
+    refused(OnlyInEval(lambda x: None), TypeError, r"^model: expected log-prob.*\(in eval mode\)$", test=test)
+
+
+class Of64(nn.Module):
+    """A batch size in its code."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(784, 10)
+
+    def forward(self, images):
+        return log_softmax(self.out(images.view(64, 784)))
+
+
+def test_a_batch_size_in_the_models_code_is_said_before_the_first_step():
+    message = r"^model: expected one that takes any number of images, got an error for {}: shape '\[64, 784\]'"
+    refused(Of64(), ValueError, message.format(36), train=TRAIN.subset(slice(100)))
+    refused(Of64(), ValueError, message.format(2), train=TRAIN.subset(slice(128)), test=TEST)
+    quick_fit(Of64(), TRAIN.subset(slice(128)))  # all batches are of that size
+
+
+def test_the_trials_leave_no_trace(monkeypatch):
+    """64 + 36 images, with BatchNorm and dropout: the weights are those of a training without trials."""
+    states = []
+    for tried in (True, False):
+        torch.manual_seed(0)
+        model = Net(middle=nn.Sequential(nn.BatchNorm1d(16), nn.Dropout(0.5)))
+        if not tried:
+            monkeypatch.setattr("stncourse.training.first_batch._try_other_batches", lambda run, images: None)
+        quick_fit(model, TRAIN.subset(slice(100)), TEST, TUTORIAL_RECIPE.but(epochs=2))
+        states.append(state(model) | {"random": torch.get_rng_state()})
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
 # Weights that cannot learn, or are not there
 
 
