@@ -183,6 +183,8 @@ def path(name, value):
     """Return ``value`` as a Path, with ``~`` as the user's home."""
     if not isinstance(value, (str, os.PathLike)) or isinstance(value, bytes):
         raise TypeError(f"{name}: expected a path, got {describe(value)}")
+    if "\0" in str(value):
+        raise ValueError(f"{name}: expected a path, got {str(value)!r}, and no file's name holds a NUL")
     try:
         return Path(value).expanduser()
     except RuntimeError as error:

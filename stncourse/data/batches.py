@@ -71,7 +71,7 @@ class Batches:
             index = order[start : start + self.batch_size]
             images = self.images[index]
             if self.transform is not None:
-                images = self.transform(images.float() / 255, self.generator)
+                images = _checked(self.transform(images.float() / 255, self.generator), len(index))
             yield self.normalize(images), self.labels[index]
 
     def skip_to(self, epoch, batch, state):
@@ -83,6 +83,17 @@ class Batches:
             state: ``self.generator.get_state()`` after these batches.
         """
         self.epoch, self._skip = epoch, (batch, state)
+
+
+def _checked(images, count):
+    """What ``transform`` returned, if it can go with as many labels."""
+    if not isinstance(images, torch.Tensor):
+        raise TypeError(f"transform: expected a function that returns images, got {_check.describe(images)} from it")
+    if not images.ndim or len(images) != count:
+        raise ValueError(
+            f"transform: expected {count} images from it, as many as it was given, got {_check.describe(images)}"
+        )
+    return images
 
 
 class DigitsDataset(torch.utils.data.Dataset):

@@ -10,6 +10,8 @@ from stncourse.training.symptoms import LOOKS
 #: The names that :func:`diagnose` gives, in the order in which it looks for them.
 SYMPTOMS = tuple(LOOKS)
 
+_NEEDED = {"epochs": ("train_loss",), "theta": ("step", "theta")}
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -52,7 +54,7 @@ def diagnose(history, classes=10):
         :class:`Diagnosis` ``(name, seen, advice, measures)``; printed, it reads as a note.
 
     Raises:
-        TypeError: not a History. ValueError: an empty one.
+        TypeError: not a History. ValueError: an empty one, or without what it looks at.
 
     >>> far_away = [affine_theta(translation=(3, 0)).tolist() * 2] * 2
     >>> diagnose(History({}, theta=[{"step": 50 * i, "theta": theta} for i, theta in enumerate(far_away)]))
@@ -68,6 +70,10 @@ def diagnose(history, classes=10):
         raise TypeError(f"history: expected a History, got {_check.describe(history)}")
     if not history.epochs and not history.theta and broke is None:
         raise ValueError("history: expected one with an epoch or with recorded θ, got an empty one")
+    for name, needed in _NEEDED.items():
+        for number, row in enumerate(getattr(history, name)):
+            if missing := [key for key in needed if key not in row]:
+                raise ValueError(f"history: expected {missing[0]!r} in each row of {name}, row {number} has none")
     classes = _check.positive_int("classes", classes, minimum=2)
     measures = measure(history, classes)
     for name, look in LOOKS.items():

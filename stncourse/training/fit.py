@@ -34,8 +34,9 @@ def fit(
     """Train ``model`` on ``train`` by ``recipe``, with a progress bar and a line per epoch.
 
     What was frozen stays frozen: parameters with ``requires_grad=False``, and, in a model that is in train mode, the
-    modules that are in eval mode (a BatchNorm whose statistics are to stay). A model in eval mode, as ``fit`` leaves
-    it, is put into train mode as a whole. A model that is refused keeps its modes.
+    modules that are in eval mode (a BatchNorm whose statistics are to stay). A model in eval mode is put into train
+    mode as a whole, but for what an earlier ``fit`` of it kept frozen: ``model.train()`` lets that learn again. The
+    recipe's dropout stays set in the model. One that is refused keeps its own dropout, and its modes.
 
     On the CPU the process keeps freed memory from then on, up to 1 GB (:func:`stncourse.device.keep_freed_memory`).
 
@@ -69,8 +70,9 @@ def fit(
     Raises:
         TypeError, ValueError: an argument is not of the kind above, ``checkpoint`` holds another run, or holds one and
             ``resume`` is False; a label is negative or beyond the model's classes; nothing can learn; what the model
-            returns is no log-probabilities, or it cannot take a batch of one that ``batch_size`` leaves. All that is
-            said before the first step. CheckpointError (a ValueError): it is not a checkpoint, or a broken one.
+            returns is no log-probabilities, in train or in eval mode, or it cannot take the smaller batch that
+            ``batch_size`` leaves. All that is said before the first step. CheckpointError (a
+            ValueError): it is not a checkpoint, or a broken one.
         OSError: ``checkpoint`` cannot be written; said before the training starts.
         FloatingPointError: the loss became NaN or infinite; the message says when, and what to try; ``.history`` is
             the record so far. The checkpoint keeps the last good epoch.

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from stncourse import _check
@@ -42,13 +43,13 @@ class History:
     info: dict = field(default_factory=dict)
 
     def save(self, path):
-        """Write as JSON, at once or not at all.
+        """Write as JSON, at once or not at all; NumPy's and torch's numbers as plain ones.
 
         Raises:
             TypeError: something in it is nothing that JSON can hold. OSError: it cannot be written; what was there
                 before is still there.
         """
-        text = json.dumps(asdict(self), indent=1) + "\n"
+        text = json.dumps(asdict(self), indent=1, default=_plain) + "\n"
         with replacing(_check.path("path", path), text=True) as file:
             file.write(text)
 
@@ -86,6 +87,13 @@ class History:
     def column(self, name):
         """One quantity over all epochs, as a list."""
         return [epoch[name] for epoch in self.epochs]
+
+
+def _plain(value):
+    """What JSON has no name for as plain numbers."""
+    if isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
+        return value.tolist()
+    raise TypeError(f"history: expected what JSON can hold, got {_check.describe(value)} in it")
 
 
 def load_recorded():

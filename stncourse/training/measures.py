@@ -17,7 +17,8 @@ def measure(history, classes):
         measures["part_of_guessing"] = losses[-1] / measures["guessing"]
     if not history.theta or history.theta[0]["theta"] is None:  # a thin-plate spline has no θ
         return measures
-    theta = torch.tensor([snapshot["theta"] for snapshot in history.theta])  # (moments, images, 2 or 3, 3)
+    # (moments, images, 2 or 3, 3); as it is to be computed with, whatever torch's defaults
+    theta = torch.tensor([snapshot["theta"] for snapshot in history.theta], dtype=torch.float32, device="cpu")
     measures["finite"] = bool(theta.isfinite().all())
     if not measures["finite"]:
         return measures

@@ -39,7 +39,7 @@ class Recipe:
         schedule: ``"constant"``, or ``"onecycle"``: from a tenth up to the peak, then down to a thousandth.
         warm_up: for ``"onecycle"``, the part of the training that goes up.
         augment: strength of :func:`stncourse.augment` on the training digits; 0 for none.
-        dropout: set in every dropout layer; None leaves the model's own.
+        dropout: set in every dropout layer, where it stays after the training; None leaves the model's own.
         label_smoothing: this part of each label is shared out among all classes, so that the network is not rewarded
             for being surer than it should be (``torch.nn.functional.cross_entropy``'s; Szegedy et al. 2016, section 7).
 

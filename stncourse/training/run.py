@@ -38,10 +38,9 @@ class Run:
         model.to(device)
         if device.type == "cpu":
             keep_freed_memory()
-        if recipe.dropout is not None:
-            for module in model.modules():
-                if isinstance(module, nn.modules.dropout._DropoutNd):  # all of torch's
-                    module.p = recipe.dropout
+        layers = model.modules() if recipe.dropout is not None else ()
+        kind = nn.modules.dropout._DropoutNd  # all of torch's
+        self.dropouts = [(module, module.p) for module in layers if isinstance(module, kind)]
         self.optimizer = make_optimizer(model, recipe)
         self.dtype = contract.dtype_for(model)
         self.largest = {"train": int(train.labels.max())} | ({"test": int(test.labels.max())} if test else {})
@@ -83,9 +82,11 @@ class Run:
         self.scheduler = make_scheduler(self.optimizer, self.recipe, len(self.batches), self.steps_done)
 
     def start_epoch(self):
-        """Train mode, and the clocks run; the epoch's first batches may be done already."""
+        """Train mode, the recipe's dropout, and the clocks run; the epoch's first batches may be done already."""
         self.clocks = time.perf_counter() - self.now["seconds"], time.process_time() - self.now["cpu_seconds"]
         self.freezing.set_modes()
+        for module, _ in self.dropouts:
+            module.p = self.recipe.dropout
 
     def step(self, images, labels):
         """Learn from one batch. FloatingPointError, when the loss is not finite."""
@@ -127,8 +128,10 @@ class Run:
         return row
 
     def leave_model(self):
-        """After the loop: in eval mode; a model that was refused gets its own modes back."""
+        """After the loop: in eval mode; a model that was refused gets its own modes and dropout back."""
         self.freezing.leave(as_it_came=self.refused)
+        for module, own in self.dropouts if self.refused else ():
+            module.p = own
 
     def _exploded(self, loss):
         rate = self.optimizer.param_groups[0]["lr"]

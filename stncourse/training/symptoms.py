@@ -47,7 +47,7 @@ def _not_a_number(m, history, broke):
     else:
         bad = None
         if not m.get("finite", True):
-            bad = next(s["step"] for s in history.theta if not torch.tensor(s["theta"]).isfinite().all())
+            bad = next(s["step"] for s in history.theta if not torch.tensor(s["theta"], device="cpu").isfinite().all())
         seen = f"{'A loss' if bad is None else f'θ after step {bad}'} is not a finite number."
     return (
         seen,

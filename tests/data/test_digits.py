@@ -1472,3 +1472,16 @@ def test_batches_can_be_on_the_gpu():
         assert gpu_images.is_cuda
         assert torch.equal(labels, gpu_labels.cpu())
         torch.testing.assert_close(images, gpu_images.cpu())
+
+
+@pytest.mark.parametrize(
+    ("transform", "error", "got"),
+    [
+        (lambda images, generator: images[:3], ValueError, "4 images, .* got a float32 tensor of shape"),
+        (lambda images, generator: None, TypeError, "a function that returns images, got NoneType None"),
+    ],
+)
+def test_a_transform_that_loses_images_is_named(transform, error, got):
+    digits = load_digits("test", source="offline").subset(slice(4))
+    with pytest.raises(error, match=f"^transform: expected {got}"):
+        next(iter(Batches(digits, 4, transform=transform)))

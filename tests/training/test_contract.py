@@ -42,12 +42,13 @@ def state(model):
 
 def refused(model, error, message, **options):
     """``fit`` refuses it, and the model is as it was, its BatchNorms' statistics too."""
-    model.layers_of_another_mode = nn.Dropout().eval()
+    model.layers_of_another_mode = nn.Dropout(0.3).eval()
     before, modes = state(model), [module.training for module in model.modules()]
     with pytest.raises(error, match=message):
         quick_fit(model, **options)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert [module.training for module in model.modules()] == modes
+    assert model.layers_of_another_mode.p == 0.3
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
@@ -117,6 +118,21 @@ def test_what_is_not_finite_is_said_as_such(factor):
     with pytest.raises(FloatingPointError, match=r"^the loss became (nan|inf) in epoch 1, batch 1"):
         quick_fit(Net(lambda x: factor * log_softmax(x)))
     assert math.isnan(evaluate(Net(lambda x: math.nan * log_softmax(x)), TEST, "cpu").loss)
+
+
+def test_a_checkpoint_that_is_no_good_leaves_the_dropout_as_it_was(tmp_path):
+    model = STNClassifier()
+    before = [module.p for module in model.modules() if isinstance(module, nn.Dropout)]
+    (tmp_path / "run").write_text("something else")
+    with pytest.raises(ValueError, match="expected a safetensors file"):
+        quick_fit(model, checkpoint=tmp_path / "run", resume=True)
+    assert [module.p for module in model.modules() if isinstance(module, nn.Dropout)] == before
+
+
+def test_the_recipes_dropout_stays_in_a_model_that_was_trained():
+    model = Net(middle=nn.Dropout(0.3))
+    quick_fit(model)
+    assert model.layers[2].p == FAST_RECIPE.dropout
 
 
 def test_an_output_that_nothing_can_be_learned_from_is_named():
@@ -205,6 +221,53 @@ def test_the_trial_with_one_image_draws_no_random_numbers():
     (with_trial,) = [y for count, training, y in masks[65] if count == 64 and training]
     (without,) = [y for count, training, y in masks[64] if count == 64 and training]
     assert torch.equal(with_trial, without)
+
+
+# What comes only later in an epoch
+
+
+class OnlyInEval(Net):
+    """Its last operation is ``last`` in eval mode only."""
+
+    def forward(self, images):
+        return (log_softmax if self.training else self.last)(self.layers(images))
+
+
+@pytest.mark.parametrize("test", [None, TEST])
+def test_an_eval_mode_that_breaks_the_contract_is_said_before_the_first_step(test):
+    refused(OnlyInEval(lambda x: x), ValueError, r"^model: expected log-probabilities.*\(in eval mode\)$", test=test)
+    refused(OnlyInEval(lambda x: None), TypeError, r"^model: expected log-prob.*\(in eval mode\)$", test=test)
+
+
+class Of64(nn.Module):
+    """A batch size in its code."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(784, 10)
+
+    def forward(self, images):
+        return log_softmax(self.out(images.view(64, 784)))
+
+
+def test_a_batch_size_in_the_models_code_is_said_before_the_first_step():
+    message = r"^model: expected one that takes any number of images, got an error for {}: shape '\[64, 784\]'"
+    refused(Of64(), ValueError, message.format(36), train=TRAIN.subset(slice(100)))
+    refused(Of64(), ValueError, message.format(2), train=TRAIN.subset(slice(128)), test=TEST)
+    quick_fit(Of64(), TRAIN.subset(slice(128)))  # all batches are of that size
+
+
+def test_the_trials_leave_no_trace(monkeypatch):
+    """64 + 36 images, with BatchNorm and dropout: the weights are those of a training without trials."""
+    states = []
+    for tried in (True, False):
+        torch.manual_seed(0)
+        model = Net(middle=nn.Sequential(nn.BatchNorm1d(16), nn.Dropout(0.5)))
+        if not tried:
+            monkeypatch.setattr("stncourse.training.first_batch._try_other_batches", lambda run, images: None)
+        quick_fit(model, TRAIN.subset(slice(100)), TEST, TUTORIAL_RECIPE.but(epochs=2))
+        states.append(state(model) | {"random": torch.get_rng_state()})
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
 # Weights that cannot learn, or are not there
@@ -304,6 +367,38 @@ def test_images_that_a_model_cannot_take_are_named(model):
     refused(model, ValueError, r"^model: expected one that takes a float32 tensor of shape \(64, 1, 28, 28\)")
     with pytest.raises(ValueError, match=r"^model: expected one that takes a float32 tensor"):
         evaluate(model, TEST, "cpu")
+
+
+class Refuses(nn.Module):
+    """Ends in an error that ``fails`` raises of its images."""
+
+    def __init__(self, fails):
+        super().__init__()
+        self.weight, self.fails = nn.Parameter(torch.zeros(1)), fails
+
+    def forward(self, images):
+        return self.fails(images)
+
+
+TORCHS_OWN = {
+    "Dimension out of range": lambda x: x.flatten(5),
+    "index 5 is out of bounds for dimension 1": lambda x: x[:, 5],
+    "Expected more than 1 value per channel": lambda x: F.batch_norm(x[:1, :, 0, 0], None, None, training=True),
+}
+
+
+@pytest.mark.parametrize(("text", "fails"), TORCHS_OWN.items(), ids=TORCHS_OWN)
+def test_any_error_of_torchs_is_put_into_words(text, fails):
+    refused(Refuses(fails), ValueError, rf"^model: expected one that takes a float32 tensor .*got an error: {text}")
+
+
+def of_its_own(images):
+    raise ValueError("I want photographs")
+
+
+@pytest.mark.parametrize(("error", "fails"), [(ValueError, of_its_own), (IndexError, lambda x: [][3])])
+def test_a_models_own_error_stays_as_it_is(error, fails):
+    refused(Refuses(fails), error, r"^(I want photographs|list index out of range)$")
 
 
 def test_test_images_of_another_size_are_tried_before_the_training():

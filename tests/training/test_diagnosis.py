@@ -311,3 +311,26 @@ def test_it_prints_as_a_note_and_holds_the_numbers():
 def test_what_is_no_history_is_refused(wrong, error):
     with pytest.raises(error, match="history"):
         diagnose(wrong)
+
+
+@pytest.mark.parametrize("default", ["meta", torch.bfloat16], ids=str)
+def test_torchs_defaults_do_not_matter(default):
+    history = History({}, theta=[{"step": step, "theta": [[[1.0, 0, 3], [0, 1, 0]]] * 2} for step in (0, 50)])
+    expected = diagnose(history).measures
+    dtype = torch.get_default_dtype()
+    try:
+        if default == "meta":
+            torch.set_default_device(default)
+        else:
+            torch.set_default_dtype(default)
+        assert diagnose(history).measures == expected
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(dtype)
+
+
+def test_what_a_history_lacks_is_named():
+    with pytest.raises(ValueError, match=r"^history: expected 'train_loss' in each row of epochs, row 0 has none$"):
+        diagnose(History({}, epochs=[{"epoch": 1}]))
+    with pytest.raises(ValueError, match=r"^history: expected 'theta' in each row of theta, row 0 has none$"):
+        diagnose(History({}, theta=[{"step": 1}]))

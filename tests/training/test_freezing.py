@@ -172,7 +172,7 @@ def test_a_frozen_batchnorm_keeps_its_statistics(model):
     quick_fit(model, FAST_RECIPE.but(epochs=2), test=TEST.subset(slice(0, 1)), probe=TEST.images[:2], probe_every=2)
     assert inner.features[1].num_batches_tracked == 0
     assert inner.out[1].num_batches_tracked == 10
-    assert modes.count(True) == 2  # the dropout, for the test digits after each epoch
+    assert modes.count(True) == 3  # the dropout, at the trial before the first step and after each epoch
     assert not any(module.training for module in model.modules())
 
 
@@ -180,6 +180,34 @@ def test_a_model_in_eval_mode_is_trained_as_a_whole():
     model = Normed().eval()
     quick_fit(model)
     assert model.features[1].num_batches_tracked == model.out[1].num_batches_tracked == 5
+
+
+def fails(error):
+    def transform(images, generator):
+        raise error
+
+    return transform
+
+
+@pytest.mark.parametrize("first", [None, FloatingPointError(), KeyboardInterrupt(), ArithmeticError()], ids=repr)
+def test_what_was_frozen_is_so_in_the_next_fit_too_until_the_model_is_put_into_train_mode(first):
+    model = freeze(Normed())
+    if first is None:
+        quick_fit(model)
+    else:
+        with pytest.raises(type(first)):
+            quick_fit(model, transform=fails(first))
+    assert not any(module.training for module in model.modules())
+    before = model.out[1].num_batches_tracked.item()
+    for _ in range(2):
+        history = quick_fit(model)
+        assert history.info["notes"] == ["in eval mode, as before the training: features.1"]
+    assert model.features[1].num_batches_tracked == 0
+    assert model.out[1].num_batches_tracked == before + 10
+    quick_fit(model.train())
+    assert model.features[1].num_batches_tracked == 5
+    quick_fit(model)
+    assert model.features[1].num_batches_tracked == 10
 
 
 def test_evaluate_and_a_probe_put_each_modules_own_mode_back():

@@ -5,7 +5,9 @@ import json
 import os
 from importlib import resources
 
+import numpy as np
 import pytest
+import torch
 from short_trainings import TEST, make, quick_fit
 
 from stncourse import BEST_RECIPE, FAST_RECIPE, TUTORIAL_RECIPE, History, Recipe, load_recorded
@@ -106,3 +108,11 @@ def test_the_recorded_comparison_is_matched_in_parameters_and_seeds():
         best = min(choices, key=lambda run: run["error"], default={"localization_factor": 0.1})
         factors = {run["localization_factor"] for run in runs if run["network"] == "CNN + STN"}
         assert factors == {best["localization_factor"]}
+
+
+def test_numbers_of_numpy_and_torch_are_written_as_numbers(tmp_path):
+    numbers = {"a": np.float32(0.5), "b": torch.tensor(2), "c": np.arange(2)}
+    History({}, [numbers]).save(tmp_path / "h.json")
+    assert History.load(tmp_path / "h.json").epochs == [{"a": 0.5, "b": 2, "c": [0, 1]}]
+    with pytest.raises(TypeError, match=r"^history: expected what JSON can hold, got object"):
+        History({}, [{"a": object()}]).save(tmp_path / "h.json")
