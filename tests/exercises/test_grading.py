@@ -19,13 +19,13 @@ import pytest
 import torch
 
 from stncourse.__main__ import main
-from stncourse.exercises import exercises_of, find
+from stncourse.exercises import NOTEBOOKS, exercises_of, find
 from stncourse.exercises.engine import grade as _grade
 from stncourse.exercises.engine import notebook as _notebook
 from stncourse.exercises.engine.kernel_answers import checked
 from stncourse.exercises.engine.notebook_run import NotebookRun
 from stncourse.exercises.engine.observe import observe
-from stncourse.exercises.engine.plain import plain
+from stncourse.exercises.engine.plain import plain, same
 from stncourse.exercises.engine.report import STATES
 
 RIGHT = "return torch.nn.functional.affine_grid(theta, (len(theta), 1, *size), align_corners=False)"
@@ -254,6 +254,62 @@ def test_checks_are_found_in_magics_and_by_keyword():
         "!ls\ncheck('a', f)",
     ):
         assert list(_notebook.checks_in({"cell_type": "code", "source": source})) == [("a", "f")]
+
+
+# What a check sees is judged
+
+
+def test_an_attempt_is_judged_by_what_it_does_when_it_is_checked(tmp_path):
+    before = (
+        "import torch\nfrom stncourse import check\nfrom stncourse.exercises import find\n"
+        "def right(name): return find(name).solution\ndef wrong(*given): return 'text'"
+    )
+    report = _grade.grade(
+        notebook(
+            tmp_path / "03.ipynb",
+            before,
+            "for n in ['affine_grid', 'bilinear_sample', 'normalize']: check(n, lambda *a: right(n)(*a))",
+            "helper = right('turn_in_pixels')\ndef f(*a): return helper(*a)\n"
+            "check('turn_in_pixels', f)\nhelper = wrong",
+            "helper = right('color_between')\ncheck('color_between', f)\ndel helper",
+            # And the other way round: what was wrong then is not right because of what comes after.
+            "helper = wrong\ncheck('pixel_centers', f)\nhelper = right('pixel_centers')",
+        )
+    )
+    states = {result["name"]: (result["state"], result["message"]) for result in report["exercises"]}
+    assert report["errors"] == []
+    for name in ("affine_grid", "bilinear_sample", "normalize", "turn_in_pixels", "color_between"):
+        assert states[name][0] == "passed", states[name]
+    assert states["pixel_centers"][0] == "failed"
+
+
+def test_what_could_not_be_observed_at_its_check_is_observed_after_the_cell(tmp_path):
+    cells = (
+        "import stncourse.exercises.engine.noted as n\nn._tasks.clear()",
+        "from stncourse.exercises import check, find\ncheck('affine_grid', find('affine_grid').solution)",
+    )
+    report = _grade.grade(notebook(tmp_path / "a.ipynb", *cells))
+    assert report["totals"]["passed"] == 1
+
+
+@pytest.mark.parametrize("exercise", [e for key in NOTEBOOKS for e in exercises_of(key)], ids=lambda e: e.name)
+def test_a_judge_asks_what_was_announced(exercise):
+    """Bit for bit: what is observed at the call of check was asked before the notebook began."""
+    announced, asked = exercise.rounds(), []
+
+    def observed(calls):
+        asked.append(calls)
+        if calls is None:
+            return [{"value": plain(None), "error": None}]
+        return observe(exercise.solution, calls)
+
+    exercise.judge(observed)
+    assert len(asked) == len(announced)
+    for mine, theirs in zip(announced, asked, strict=True):
+        assert (mine is None) == (theirs is None)
+        for one, other in zip(mine or (), theirs or (), strict=True):
+            assert one.keys() == other.keys()
+            assert all(same(one[key], other[key]) for key in one)
 
 
 # Notebooks of all kinds

@@ -1,10 +1,10 @@
 """Grades a student's notebook: runs it in a fresh kernel, and judges what its functions do from outside.
 
-The notebook's own ``check`` is not believed. After each cell the grader has the kernel run what was checked in it on
-the exercise's inputs and write down plainly what came (tensors and texts, read with ``weights_only``); the verdict is
-made in the grader's process. So a notebook that redefines ``check``, crashes or never ends cannot make or break a
-verdict. What it can do is what any student can: hand in somebody else's solution. It also runs as *you*: grade
-notebooks of people you do not trust in a container.
+The notebook's own ``check`` is not believed. When it is called, the kernel runs the attempt on inputs that the grader
+has sent, and writes down plainly what came (tensors and texts, read with ``weights_only``); the verdict is made in the
+grader's process. So a notebook that redefines ``check``, crashes or never ends cannot make or break a verdict. What it
+can do is what any student can: hand in somebody else's solution. It also runs as *you*: grade notebooks of people you
+do not trust in a container.
 
 Nothing that lies beside the notebook is imported here. One thing cannot be helped: in a folder with a stncourse.py of
 its own, ``python -m stncourse`` is that file; the command ``stncourse grade`` is not.
