@@ -160,8 +160,10 @@ def test_exercises_are_known_by_metadata_too(tmp_path):
     cell = nbformat.v4.new_markdown_cell("task", metadata={"stncourse": {"exercise": "nll", "part": "task"}})
     found = _notebook.wanted_exercises("x.ipynb", [cell])
     assert [exercise.name for exercise in found] == [exercise.name for exercise in exercises_of("05")]
-    strange = nbformat.v4.new_markdown_cell("task", metadata={"stncourse": ["?"]})
-    assert _notebook.wanted_exercises("x.ipynb", [strange]) == []
+    for strange in (["?"], {"exercise": ["nll"]}, {"exercise": {"nll": 1}}, {"exercise": 3}, {"exercise": None}):
+        other = nbformat.v4.new_markdown_cell("task", metadata={"stncourse": strange})
+        assert _notebook.wanted_exercises("x.ipynb", [other]) == []
+        assert _notebook.wanted_exercises("x.ipynb", [other, cell]) == found
 
 
 def test_checks_are_found_in_the_source():
