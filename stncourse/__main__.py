@@ -1,12 +1,12 @@
 """Command line: ``python -m stncourse train``, ``reproduce``, ``playground``, ``grade`` and ``doctor``."""
 
-import os
 import sys
 
-# `python -m` looks for modules in the working folder first, but a student's argparse.py or torch.py that lies there is
-# not to run here. os and sys are there from the start. The course's own folder, where it is not installed, stays.
-if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != os.path.dirname(os.path.dirname(__file__)):
-    sys.path.pop(0)
+from stncourse._own_path import without_working_folder
+
+# `python -m` looks for modules in the working folder first, and any Python does with an empty entry in PYTHONPATH; but
+# a student's argparse.py or torch.py that lies there is not to run here. So this comes before all other imports.
+sys.path[:] = without_working_folder(sys.path)
 
 import argparse
 from pathlib import Path

@@ -18,6 +18,7 @@ import psutil
 import pytest
 import torch
 
+import stncourse
 from stncourse.__main__ import main
 from stncourse.exercises import NOTEBOOKS, exercises_of, find
 from stncourse.exercises.engine import grade as _grade
@@ -486,7 +487,8 @@ def test_nothing_is_left_by_a_grader_that_is_asked_to_end(room, tmp_path, name):
 # The grader's own room
 
 
-def test_nothing_beside_the_notebook_runs_in_the_grader(tmp_path):
+@pytest.mark.parametrize("way", ["module", "module, empty entry", "command", "command, own entry"])
+def test_nothing_beside_the_notebook_runs_in_the_grader(tmp_path, way):
     """Modules that the grader, its libraries or Python itself would import, had they not been imported before."""
     ran = tmp_path / "ran"
     names = (
@@ -497,7 +499,21 @@ def test_nothing_beside_the_notebook_runs_in_the_grader(tmp_path):
     (tmp_path / "beside.py").write_text("ANSWER = 'up'")
     path = notebook(tmp_path / "03.ipynb", "from beside import ANSWER", "check('which_way', ANSWER)")
     command = [sys.executable, "-m", "stncourse", "grade", path.name]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    if way.startswith("command"):  # as an installed script does it; its own folder is not the student's
+        script = tmp_path / "bin" / "stncourse"
+        script.parent.mkdir()
+        script.write_text("import sys\nfrom stncourse.__main__ import main\nsys.exit(main())\n")
+        command[1:3] = [str(script)]
+    course = str(Path(stncourse.__file__).parents[1])
+    entries = {"module": [course], "command, own entry": [str(tmp_path), course]}.get(way, ["", course])
+    if way != "module":  # what Python itself looks for there, before any line of the course
+        bare = [sys.executable, "-c", "import runpy, sys; print(*sys.modules)"]
+        started = subprocess.run(bare, capture_output=True, text=True).stdout.split()
+        for name in ("sitecustomize", "usercustomize", *started):
+            (tmp_path / f"{name}.py").unlink(missing_ok=True)
+        assert (tmp_path / "argparse.py").exists()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entries)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 1, done.stderr
     assert "✓ which_way: passed" in done.stdout
     assert not ran.exists(), ran.read_text()

@@ -19,6 +19,7 @@ import time
 
 from stncourse import _check
 from stncourse._files import check_writable, replacing
+from stncourse._own_path import without_working_folder
 from stncourse.exercises.engine.notebook import NotANotebook, read_cells, wanted_exercises
 from stncourse.exercises.engine.notebook_run import NotebookRun
 from stncourse.exercises.engine.report import as_text, report_on
@@ -71,14 +72,14 @@ def grade(path, time_limit=600.0, memory_limit=4096):
 @contextlib.contextmanager
 def _nothing_from_this_folder():
     """What is imported here does not come from the working folder, which may be the student's."""
-    with_it = "" in sys.path
-    place = sys.path.index("") if with_it else None
-    sys.path[:] = [folder for folder in sys.path if folder]
+    kept = without_working_folder(sys.path)
+    left_out = [(place, folder) for place, folder in enumerate(sys.path) if folder not in kept]
+    sys.path[:] = kept
     try:
         yield
     finally:
-        if with_it:
-            sys.path.insert(place, "")
+        for place, folder in left_out:
+            sys.path.insert(place, folder)
 
 
 def _read(path):
