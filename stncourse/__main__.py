@@ -1,12 +1,12 @@
 """Command line: ``python -m stncourse train``, ``reproduce``, ``playground``, ``grade`` and ``doctor``."""
 
-import os
 import sys
 
-# `python -m` looks for modules in the working folder first, but a student's argparse.py or torch.py that lies there is
-# not to run here. os and sys are there from the start. The course's own folder, where it is not installed, stays.
-if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != os.path.dirname(os.path.dirname(__file__)):
-    sys.path.pop(0)
+from stncourse._own_path import without_working_folder
+
+# `python -m` looks for modules in the working folder first, and any Python does with an empty entry in PYTHONPATH; but
+# a student's argparse.py or torch.py that lies there is not to run here. So this comes before all other imports.
+sys.path[:] = without_working_folder(sys.path)
 
 import argparse
 from pathlib import Path
@@ -22,8 +22,12 @@ def main(words=None):
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for add in (_add_train, _add_reproduce, _add_playground, _add_grade, _add_doctor):
         add(commands)
-    options = parser.parse_args(words)
-    return options.run(options)
+    try:
+        options = parser.parse_args(words)
+        return options.run(options)
+    except KeyboardInterrupt as interruption:  # while torch is imported, say, which takes seconds
+        print(str(interruption) or "interrupted", file=sys.stderr)
+        return 130
 
 
 def _add_train(commands):
@@ -208,7 +212,7 @@ def _reproduce(options):
         choices = {name: getattr(options, name) for name in ("budget", "seeds", "device", "precision", "measured_on")}
         results = reproduce(train, test, options.out, cells, **choices)
     except KeyboardInterrupt as interruption:
-        print(interruption or "interrupted", file=sys.stderr)
+        print(str(interruption) or "interrupted", file=sys.stderr)
         return 130
     except (ValueError, FloatingPointError, OSError) as error:  # no digits, other runs in the folder, a full disk
         print(error, file=sys.stderr)

@@ -18,14 +18,15 @@ import psutil
 import pytest
 import torch
 
+import stncourse
 from stncourse.__main__ import main
-from stncourse.exercises import exercises_of, find
+from stncourse.exercises import NOTEBOOKS, exercises_of, find
 from stncourse.exercises.engine import grade as _grade
 from stncourse.exercises.engine import notebook as _notebook
 from stncourse.exercises.engine.kernel_answers import checked
 from stncourse.exercises.engine.notebook_run import NotebookRun
 from stncourse.exercises.engine.observe import observe
-from stncourse.exercises.engine.plain import plain
+from stncourse.exercises.engine.plain import plain, same
 from stncourse.exercises.engine.report import STATES
 
 RIGHT = "return torch.nn.functional.affine_grid(theta, (len(theta), 1, *size), align_corners=False)"
@@ -160,8 +161,10 @@ def test_exercises_are_known_by_metadata_too(tmp_path):
     cell = nbformat.v4.new_markdown_cell("task", metadata={"stncourse": {"exercise": "nll", "part": "task"}})
     found = _notebook.wanted_exercises("x.ipynb", [cell])
     assert [exercise.name for exercise in found] == [exercise.name for exercise in exercises_of("05")]
-    strange = nbformat.v4.new_markdown_cell("task", metadata={"stncourse": ["?"]})
-    assert _notebook.wanted_exercises("x.ipynb", [strange]) == []
+    for strange in (["?"], {"exercise": ["nll"]}, {"exercise": {"nll": 1}}, {"exercise": 3}, {"exercise": None}):
+        other = nbformat.v4.new_markdown_cell("task", metadata={"stncourse": strange})
+        assert _notebook.wanted_exercises("x.ipynb", [other]) == []
+        assert _notebook.wanted_exercises("x.ipynb", [other, cell]) == found
 
 
 def test_checks_are_found_in_the_source():
@@ -254,6 +257,62 @@ def test_checks_are_found_in_magics_and_by_keyword():
         "!ls\ncheck('a', f)",
     ):
         assert list(_notebook.checks_in({"cell_type": "code", "source": source})) == [("a", "f")]
+
+
+# What a check sees is judged
+
+
+def test_an_attempt_is_judged_by_what_it_does_when_it_is_checked(tmp_path):
+    before = (
+        "import torch\nfrom stncourse import check\nfrom stncourse.exercises import find\n"
+        "def right(name): return find(name).solution\ndef wrong(*given): return 'text'"
+    )
+    report = _grade.grade(
+        notebook(
+            tmp_path / "03.ipynb",
+            before,
+            "for n in ['affine_grid', 'bilinear_sample', 'normalize']: check(n, lambda *a: right(n)(*a))",
+            "helper = right('turn_in_pixels')\ndef f(*a): return helper(*a)\n"
+            "check('turn_in_pixels', f)\nhelper = wrong",
+            "helper = right('color_between')\ncheck('color_between', f)\ndel helper",
+            # And the other way round: what was wrong then is not right because of what comes after.
+            "helper = wrong\ncheck('pixel_centers', f)\nhelper = right('pixel_centers')",
+        )
+    )
+    states = {result["name"]: (result["state"], result["message"]) for result in report["exercises"]}
+    assert report["errors"] == []
+    for name in ("affine_grid", "bilinear_sample", "normalize", "turn_in_pixels", "color_between"):
+        assert states[name][0] == "passed", states[name]
+    assert states["pixel_centers"][0] == "failed"
+
+
+def test_what_could_not_be_observed_at_its_check_is_observed_after_the_cell(tmp_path):
+    cells = (
+        "import stncourse.exercises.engine.noted as n\nn._tasks.clear()",
+        "from stncourse.exercises import check, find\ncheck('affine_grid', find('affine_grid').solution)",
+    )
+    report = _grade.grade(notebook(tmp_path / "a.ipynb", *cells))
+    assert report["totals"]["passed"] == 1
+
+
+@pytest.mark.parametrize("exercise", [e for key in NOTEBOOKS for e in exercises_of(key)], ids=lambda e: e.name)
+def test_a_judge_asks_what_was_announced(exercise):
+    """Bit for bit: what is observed at the call of check was asked before the notebook began."""
+    announced, asked = exercise.rounds(), []
+
+    def observed(calls):
+        asked.append(calls)
+        if calls is None:
+            return [{"value": plain(None), "error": None}]
+        return observe(exercise.solution, calls)
+
+    exercise.judge(observed)
+    assert len(asked) == len(announced)
+    for mine, theirs in zip(announced, asked, strict=True):
+        assert (mine is None) == (theirs is None)
+        for one, other in zip(mine or (), theirs or (), strict=True):
+            assert one.keys() == other.keys()
+            assert all(same(one[key], other[key]) for key in one)
 
 
 # Notebooks of all kinds
@@ -428,7 +487,8 @@ def test_nothing_is_left_by_a_grader_that_is_asked_to_end(room, tmp_path, name):
 # The grader's own room
 
 
-def test_nothing_beside_the_notebook_runs_in_the_grader(tmp_path):
+@pytest.mark.parametrize("way", ["module", "module, empty entry", "command", "command, own entry"])
+def test_nothing_beside_the_notebook_runs_in_the_grader(tmp_path, way):
     """Modules that the grader, its libraries or Python itself would import, had they not been imported before."""
     ran = tmp_path / "ran"
     names = (
@@ -439,7 +499,21 @@ def test_nothing_beside_the_notebook_runs_in_the_grader(tmp_path):
     (tmp_path / "beside.py").write_text("ANSWER = 'up'")
     path = notebook(tmp_path / "03.ipynb", "from beside import ANSWER", "check('which_way', ANSWER)")
     command = [sys.executable, "-m", "stncourse", "grade", path.name]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    if way.startswith("command"):  # as an installed script does it; its own folder is not the student's
+        script = tmp_path / "bin" / "stncourse"
+        script.parent.mkdir()
+        script.write_text("import sys\nfrom stncourse.__main__ import main\nsys.exit(main())\n")
+        command[1:3] = [str(script)]
+    course = str(Path(stncourse.__file__).parents[1])
+    entries = {"module": [course], "command, own entry": [str(tmp_path), course]}.get(way, ["", course])
+    if way != "module":  # what Python itself looks for there, before any line of the course
+        bare = [sys.executable, "-c", "import runpy, sys; print(*sys.modules)"]
+        started = subprocess.run(bare, capture_output=True, text=True).stdout.split()
+        for name in ("sitecustomize", "usercustomize", *started):
+            (tmp_path / f"{name}.py").unlink(missing_ok=True)
+        assert (tmp_path / "argparse.py").exists()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entries)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 1, done.stderr
     assert "✓ which_way: passed" in done.stdout
     assert not ran.exists(), ran.read_text()

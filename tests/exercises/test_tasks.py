@@ -304,6 +304,29 @@ def test_an_error_names_the_exception_and_the_students_own_line():
         assert f"raised {error.__name__}" in check("affine_grid", ends).message
 
 
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_what_an_attempt_does_when_it_is_asked_what_it_is_stays_in_it(error):
+    class Attempt:
+        def __call__(self, *_):
+            return self
+
+        @property
+        def __signature__(self):
+            raise error
+
+        def __float__(self):
+            raise error
+
+    assert check("affine_grid", Attempt()).message.startswith("It returns an Attempt")
+    assert check("slope_by_place", Attempt()).passed is False
+
+    class Number(float):
+        def __float__(self):
+            raise error
+
+    assert check("slope_by_place", Number(6)).passed is not None
+
+
 def loop(*_):
     while True:
         pass

@@ -71,6 +71,10 @@ class Exercise:
             mistakes = tuple(Mistake(name, *said) for name, said in self.mistakes.items())
             object.__setattr__(self, "mistakes", mistakes)
 
+    def rounds(self):
+        """What ``judge`` asks ``observe``, one after the other: None is for the answer as it is."""
+        return [None]
+
     def verdict(self, passed, message, mistake=None, details=(), drawings=()):
         """A Verdict on this exercise. What it says of the student's doing is text, whatever is in it."""
         details = tuple((what, readable(text, keep="\n\t")) for what, text in details)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stncourse.exercises.engine.exercise import Exercise
-from stncourse.exercises.engine.judge import judge_function
+from stncourse.exercises.engine.judge import judge_function, rounds_of_calls
 from stncourse.exercises.engine.plain import copied
 
 
@@ -63,6 +63,10 @@ class Code(Exercise):
     def judge(self, observe):
         """Judge an attempt. ``observe(calls)`` tells what it does on them."""
         return judge_function(self, observe)
+
+    def rounds(self):
+        """The lists of calls that ``judge`` asks for: the second only where the first is answered right."""
+        return rounds_of_calls(self)
 
     def not_done(self):
         """The verdict on an untouched stub, with a picture of what is expected where there is one."""

@@ -1,10 +1,10 @@
 """Grades a student's notebook: runs it in a fresh kernel, and judges what its functions do from outside.
 
-The notebook's own ``check`` is not believed. After each cell the grader has the kernel run what was checked in it on
-the exercise's inputs and write down plainly what came (tensors and texts, read with ``weights_only``); the verdict is
-made in the grader's process. So a notebook that redefines ``check``, crashes or never ends cannot make or break a
-verdict. What it can do is what any student can: hand in somebody else's solution. It also runs as *you*: grade
-notebooks of people you do not trust in a container.
+The notebook's own ``check`` is not believed. When it is called, the kernel runs the attempt on inputs that the grader
+has sent, and writes down plainly what came (tensors and texts, read with ``weights_only``); the verdict is made in the
+grader's process. So a notebook that redefines ``check``, crashes or never ends cannot make or break a verdict. What it
+can do is what any student can: hand in somebody else's solution. It also runs as *you*: grade notebooks of people you
+do not trust in a container.
 
 Nothing that lies beside the notebook is imported here. One thing cannot be helped: in a folder with a stncourse.py of
 its own, ``python -m stncourse`` is that file; the command ``stncourse grade`` is not.
@@ -19,6 +19,7 @@ import time
 
 from stncourse import _check
 from stncourse._files import check_writable, replacing
+from stncourse._own_path import without_working_folder
 from stncourse.exercises.engine.notebook import NotANotebook, read_cells, wanted_exercises
 from stncourse.exercises.engine.notebook_run import NotebookRun
 from stncourse.exercises.engine.report import as_text, report_on
@@ -71,14 +72,14 @@ def grade(path, time_limit=600.0, memory_limit=4096):
 @contextlib.contextmanager
 def _nothing_from_this_folder():
     """What is imported here does not come from the working folder, which may be the student's."""
-    with_it = "" in sys.path
-    place = sys.path.index("") if with_it else None
-    sys.path[:] = [folder for folder in sys.path if folder]
+    kept = without_working_folder(sys.path)
+    left_out = [(place, folder) for place, folder in enumerate(sys.path) if folder not in kept]
+    sys.path[:] = kept
     try:
         yield
     finally:
-        if with_it:
-            sys.path.insert(place, "")
+        for place, folder in left_out:
+            sys.path.insert(place, folder)
 
 
 def _read(path):

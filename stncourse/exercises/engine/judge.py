@@ -28,7 +28,7 @@ _DETACHED = (
 def judge_function(exercise, observe):
     """The Verdict on a function. ``observe(calls)`` tells what it does on them."""
     cases = exercise.cases()
-    seen = observe([{"args": list(arguments)} for arguments in [*cases, *exercise.examples()]])
+    seen = observe(_calls_for_values(exercise, cases))
     seen, on_example = seen[: len(cases)], seen[len(cases) :]
     if seen[0]["error"] and seen[0]["error"]["kind"] == "not done":
         return exercise.not_done()
@@ -42,6 +42,32 @@ def judge_function(exercise, observe):
     if exercise.differentiable:
         return _judge_gradient(exercise, cases, observe)
     return _passed(exercise, cases)
+
+
+def rounds_of_calls(exercise):
+    """All that ``judge_function`` may ask ``observe``, in that order: the calls for the values, and for the slopes."""
+    cases = exercise.cases()
+    slopes = [_calls_for_slopes(exercise, cases)[1]] if exercise.differentiable else []
+    return [_calls_for_values(exercise, cases), *slopes]
+
+
+def _calls_for_values(exercise, cases):
+    return [{"args": list(arguments)} for arguments in [*cases, *exercise.examples()]]
+
+
+def _calls_for_slopes(exercise, cases):
+    """The cases that have slopes, the calls on them, and the slopes that are right."""
+    cases = [case for case in cases if all(case[i].dtype == torch.float64 for i in exercise.differentiable)]
+    generator = torch.Generator().manual_seed(0)
+    calls, wanted = [], []
+    for case in cases:
+        arguments = copied(list(case))
+        inputs = [arguments[i].requires_grad_() for i in exercise.differentiable]
+        value = exercise.specification(*arguments)
+        weights = torch.randn(value.shape, generator=generator, dtype=value.dtype)
+        wanted.append(torch.autograd.grad((value * weights).sum(), inputs))
+        calls.append({"args": list(case), "differentiate": list(exercise.differentiable), "weights": weights})
+    return cases, calls, wanted
 
 
 def _problem(want, got):
@@ -69,16 +95,7 @@ def _recognise(exercise, cases, seen):
 
 
 def _judge_gradient(exercise, cases, observe):
-    cases = [case for case in cases if all(case[i].dtype == torch.float64 for i in exercise.differentiable)]
-    generator = torch.Generator().manual_seed(0)
-    calls, wanted = [], []
-    for case in cases:
-        arguments = copied(list(case))
-        inputs = [arguments[i].requires_grad_() for i in exercise.differentiable]
-        value = exercise.specification(*arguments)
-        weights = torch.randn(value.shape, generator=generator, dtype=value.dtype)
-        wanted.append(torch.autograd.grad((value * weights).sum(), inputs))
-        calls.append({"args": list(case), "differentiate": list(exercise.differentiable), "weights": weights})
+    cases, calls, wanted = _calls_for_slopes(exercise, cases)
     for case, slopes, got in zip(cases, wanted, observe(calls), strict=False):
         name, message = _gradient_problem(exercise, slopes, got)
         if message:

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from stncourse._own_path import without_working_folder
+
 _PROGRAM = Path(__file__).with_name("kernel.py")
 
 
@@ -37,7 +39,8 @@ class KernelProcess:
         if sys.platform != "win32":
             home["JPY_PARENT_PID"] = str(os.getpid())  # it looks whether we are still there
         if folders := os.environ.get("PYTHONPATH"):  # what is relative in it is so to the grader's folder
-            home["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, folders.split(os.pathsep)))
+            folders = without_working_folder(folders.split(os.pathsep))
+            home["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, folders))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("JPY_")}
         options = ["-f", str(self._home / "kernel.json"), "--HistoryManager.hist_file=:memory:"]
         try:

@@ -123,7 +123,8 @@ def wanted_exercises(path, cells, seen=()):
     names = set(seen)
     for cell in cells:
         about = cell["metadata"].get("stncourse")
-        names |= {about.get("exercise") if isinstance(about, dict) else None}
+        name = about.get("exercise") if isinstance(about, dict) else None
+        names |= {name} if isinstance(name, str) else set()  # a list could not even be looked up
         names |= {name for name, _ in checks_in(cell)}
     keys |= {exercise.notebook for exercise in map(known_exercise, names) if exercise}
     return [exercise for key in sorted(keys) for exercise in exercises_of(key)]

@@ -1,6 +1,7 @@
 """Runs a student's notebook in a kernel of its own, and judges from outside what it checks."""
 
 import importlib.util
+import itertools
 import json
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from stncourse.exercises import find
+from stncourse.exercises import NOTEBOOKS, exercises_of, find
 from stncourse.exercises.engine.kernel_answers import read_answers
 from stncourse.exercises.engine.kernel_client import Kernel, TimeOver
 from stncourse.exercises.engine.kernel_process import KernelEnded
@@ -51,6 +52,7 @@ class NotebookRun:
             try:
                 with Kernel(folder, self.path.resolve().parent, int(self.memory_limit * 2**20)) as self.kernel:
                     self.deadline = time.monotonic() + self.time_limit
+                    self._say_what_is_asked()
                     for number, cell in enumerate(self.cells, 1):
                         self.number = number
                         self._one_cell(cell)
@@ -59,6 +61,13 @@ class NotebookRun:
             except TimeOver:
                 self._note("time limit", f"the notebook did not end within {self.time_limit:g} s")
         return self.results
+
+    def _say_what_is_asked(self):
+        """Give the kernel the calls of all exercises, for it to make them at the moment of a check."""
+        known = [exercise for key in NOTEBOOKS for exercise in exercises_of(key)]
+        source = self.folder / "tasks.pt"
+        torch.save({exercise.name: _task(exercise, rounds=exercise.rounds()) for exercise in known}, source)
+        self._execute(f"{_INSIDE}.expect({str(source)!r})", quiet=True)
 
     def _one_cell(self, cell):
         """Run a cell and observe what it checks."""
@@ -111,8 +120,10 @@ class NotebookRun:
     def _judge(self, exercise, answer):
         """The verdict, made here; the kernel only tells what the answer does."""
 
+        number = itertools.count()
+
         def observe(calls):
-            return self._ask(calls, getattr(exercise, "signature", None), answer)
+            return self._ask(_task(exercise, calls=calls), answer, next(number))
 
         try:
             return exercise.judge(observe).result
@@ -121,13 +132,17 @@ class NotebookRun:
         except Exception as error:  # a notebook that forges what the kernel writes must not break the report
             raise _NoAnswer("It could not be graded: the kernel's answers make no sense.") from error
 
-    def _ask(self, calls, signature, answer):
+    def _ask(self, task, answer, number):
         source, target = self.folder / "task.pt", self.folder / "seen.pt"
         target.unlink(missing_ok=True)
-        torch.save({"calls": calls, "signature": signature, "seconds": TIME_LIMIT}, source)
-        code = f"{_INSIDE}.write_answers({str(source)!r}, {str(target)!r}, lambda: {answer})"
+        torch.save(task, source)
+        code = f"{_INSIDE}.write_answers({str(source)!r}, {str(target)!r}, lambda: {answer}, {number})"
         self._execute(code, quiet=True)
         try:
-            return read_answers(target, calls)
+            return read_answers(target, task["calls"])
         except Exception as error:  # whatever a notebook put in its place
             raise _NoAnswer("It could not be graded: its answers could not be read.") from error
+
+
+def _task(exercise, **asked):
+    return {"signature": getattr(exercise, "signature", None), "seconds": TIME_LIMIT, **asked}

@@ -88,10 +88,10 @@ def _cannot_be_called(attempt, calls, signature):
         return {"kind": "not a function", "message": message}
     try:
         known = inspect.signature(attempt)
-    except Exception:  # a built-in, or an object that says strange things of itself: let it be called
+    except BaseException:  # a built-in, or an object that does strange things when asked: let it be called
         return None
     try:
-        known.bind(*calls[0]["args"])
+        inspect.Signature.bind(known, *calls[0]["args"])
     except TypeError as error:
         expected = f" It has to be callable as {signature}." if signature else ""
         return {"kind": "not callable so", "message": f"Your function cannot be called: {error}.{expected}"}
