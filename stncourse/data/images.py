@@ -1,9 +1,11 @@
 """Images of one's own in memory: a set that carries its own normalisation, and any torch Dataset as one."""
 
 import math
+import weakref
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from stncourse import _check
@@ -54,6 +56,11 @@ class ImageSet(Digits):
             if len(numbers) != self.images.shape[1] or not all(n is not None and fits(n) for n in numbers):
                 raise ValueError(f"{name}: expected one number per channel, got {_check.describe(given)}")
             object.__setattr__(self, name, numbers)
+        _remember(self)
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        _remember(self)  # a copy, or one out of a file, has images of its own
 
     def __repr__(self):
         n, c, h, w = self.images.shape
@@ -141,6 +148,40 @@ def _mean_and_std(images):
         means.append(mean.item())
         stds.append(variance**0.5 if variance > 1e-12 else 1.0)
     return tuple(means), tuple(stds)
+
+
+# Which set a tensor is cut out of
+
+#: Of each memory that holds a set's images, for as long as it lives: the sets, without their images. A part of the
+#: images, such as ``train.images[:10]``, lies in the same memory, also when the set itself is gone.
+_SETS = weakref.WeakKeyDictionary()
+
+
+def _remember(images):
+    memory = _memory(images.images)
+    if memory is not None and all(images.images.shape):
+        without = replace(images, images=images.images.new_empty(0, len(images.mean), 1, 1), labels=[])
+        same = [known for known in _SETS.get(memory, ()) if _says(known) == _says(without)]
+        _SETS.setdefault(memory, []).extend([] if same else [without])
+
+
+def _says(images):
+    return images.scale, images.classes
+
+
+def sets_with(part):
+    """The different ImageSets, without their images, of whose images this tensor or array is a part and no copy."""
+    while isinstance(part, np.ndarray):
+        part = part.base  # at last the tensor whose memory it is
+    memory = _memory(part) if isinstance(part, torch.Tensor) and part.dtype == torch.uint8 else None
+    known = () if memory is None or part.ndim != 4 else _SETS.get(memory, ())
+    return [images for images in known if images.images.shape[1] == part.shape[1]]
+
+
+def _memory(tensor):
+    if type(tensor) is not torch.Tensor or tensor.layout != torch.strided or tensor.is_meta:
+        return None  # nothing in it, or torch would have to ask somebody else
+    return tensor.untyped_storage()
 
 
 # Classes
