@@ -284,6 +284,38 @@ def test_16_bit_colours_are_kept_or_refused(tmp_path):
     assert np.array_equal(load_images(tmp_path).images[0].numpy(), COLOURS.transpose(2, 0, 1))
 
 
+def test_a_ppm_of_16_bit_colours_is_kept_or_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    for pixels, white, bits in (
+        (ALL_16, 65535, None),
+        (ALL_12, 4095, None),
+        (ALL_12, 65535, 12),
+        (ALL_12 // 4, 65535, 10),
+        (ALL_12 // 8, 65535, 9),
+        (ALL_12 * 4, 65535, 14),
+    ):
+        colours = np.stack([pixels] * 3, -1).astype(">u2").tobytes()
+        (tmp_path / "a" / "x.ppm").write_bytes(b"P6\n64 64\n%d\n" % white + colours)
+        if bits is None:
+            assert np.abs(load_images(tmp_path).images[0, 0].numpy() - pixels * 255 / white).max() < 1
+        else:
+            with pytest.raises(ValueError, match=rf"^folder: expected 16-bit pictures .*x\.ppm.* {bits} bits"):
+                load_images(tmp_path)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "tiff_lzw"}])
+def test_a_tiff_whose_white_is_zero_is_no_negative(tmp_path, options):
+    # Of 8 bits Pillow writes the negative, of 16 it does not.
+    for pixels, expected in ((ALL_8.astype(np.uint8), ALL_8), (ALL_16.astype(np.uint16), 255 - (ALL_16 / 257).round())):
+        image = only_picture(tmp_path, Image.fromarray(pixels), "x.tif", tiffinfo={262: 0}, **options)
+        with Image.open(tmp_path / "a" / "x.tif") as picture:
+            assert picture.tag_v2[262] == 0
+            assert np.array_equal(from_dataset([(picture, 0)]).images[0, 0].numpy(), image)
+        assert np.array_equal(image, expected)
+    with pytest.raises(ValueError, match=r"^folder: expected 16-bit pictures .* 12 bits"):
+        only_picture(tmp_path, Image.fromarray(ALL_12.astype(np.uint16)), "x.tif", tiffinfo={262: 0})
+
+
 def png_of_16_bit_colours(pixels):
     """Pillow reads such files, but writes none."""
     height, width, _ = pixels.shape
