@@ -193,9 +193,14 @@ def class_names(classes):
         if not 1 <= count <= _MOST_CLASSES:
             raise ValueError(f"classes: expected 1 to {_MOST_CLASSES:,} classes, got {count}")
         return tuple(map(str, range(count)))
+    if isinstance(classes, (torch.Tensor, np.ndarray)):
+        if classes.ndim != 1:
+            raise ValueError(f"classes: expected the names in one row, got {_check.describe(classes)}")
+        classes = classes.tolist()  # what is in it, and not "tensor(0)"
     # Neither a text, which would be taken apart, nor what has no order of its own.
     if isinstance(classes, (str, bytes, Set, Mapping)) or not isinstance(classes, Iterable):
         raise TypeError(
             f"classes: expected the names in the order of their labels, or their number, got {_check.describe(classes)}"
         )
-    return tuple(map(str, classes))
+    whole = [(name, _check.as_integer(name)) for name in classes]
+    return tuple(str(name if number is None else number) for name, number in whole)

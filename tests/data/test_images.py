@@ -630,7 +630,7 @@ def test_links_in_a_circle_end(folder, tmp_path, link):
     assert images.labels.tolist() == [0] * 5 + [1] * 3
 
 
-@pytest.mark.parametrize("name", ["cat/dead.png", "cat/deeper/dead.JPG", "cat/dead", "owl"])
+@pytest.mark.parametrize("name", ["cat/dead.png", "cat/deeper/dead.JPG", "cat/dead", "owl", "cat/bird.v2", "more.2024"])
 @pytest.mark.parametrize("target", ["nowhere", "itself"])
 def test_a_link_to_nothing_is_named(folder, link, name, target):
     path = folder / name
@@ -640,8 +640,9 @@ def test_a_link_to_nothing_is_named(folder, link, name, target):
         load_images(folder)
 
 
-def test_a_link_to_nothing_that_is_no_picture_is_passed_over(folder, link):
-    link(folder / "cat" / "notes.txt", "nowhere")
+@pytest.mark.parametrize("name", ["cat/notes.txt", "cat/Labels.CSV", "archive.zip"])
+def test_a_link_to_nothing_that_is_no_picture_is_passed_over(folder, link, name):
+    link(folder / name, "nowhere")
     assert len(load_images(folder)) == 6
 
 
@@ -867,6 +868,19 @@ def test_labels_may_have_gaps(labels):
 def test_classes_are_names_or_their_number(classes):
     images = from_dataset([(GOOD, 0), (GOOD, 9)], classes=classes)
     assert images.classes == tuple("0123456789")
+
+
+@pytest.mark.parametrize(
+    "classes", [torch.tensor([0, 1]), np.array([0, 1]), [torch.tensor(0), np.int64(1)], np.array(["0", "1"])], ids=repr
+)
+def test_classes_are_called_by_what_is_in_a_tensor(classes):
+    assert from_dataset([(GOOD, 0), (GOOD, 1)], classes=classes).classes == ("0", "1")
+
+
+@pytest.mark.parametrize("classes", [np.array([["a", "b"]]), torch.zeros(2, 2), torch.tensor(0.5)], ids=repr)
+def test_classes_in_a_table_are_refused(classes):
+    with pytest.raises(ValueError, match=r"^classes: expected the names in one row, got"):
+        from_dataset([(GOOD, 0)], classes=classes)
 
 
 def test_a_number_of_classes_settles_sparse_labels():
