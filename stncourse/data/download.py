@@ -16,7 +16,8 @@ from stncourse import _files
 from stncourse.data.cache import RECORD, MNISTUnavailable, md5s
 
 _PATIENCE = 5  # seconds to wait for an answer before a host counts as unreachable; in the middle of a file, twice that
-_SLOWEST = 20_000  # bytes a second: what a mirror has to deliver, on average and after twice the patience
+_SLOWEST = 20_000  # bytes a second: what a mirror has to deliver, within any stretch of twice the patience
+_LONGEST = 1800  # seconds for all archives of a mirror; the 31 million bytes of Fashion-MNIST take 1,550 at the slowest
 _LARGEST = 40_000_000  # bytes: no archive is larger; Fashion-MNIST's largest has 26 million
 
 
@@ -101,13 +102,22 @@ def _fetch(url, path, deadline):
 
 
 class _Deadline:
-    """Until when the next bytes of a download have to be here; every byte that came puts it off."""
+    """Until when the next bytes of a download have to be here.
+
+    What comes puts it off, but never to more than twice the patience from now: a server that was fast and then drips
+    has no credit. Nor to beyond the longest that a download may take.
+    """
 
     def __init__(self):
         self.start, self.received = time.monotonic(), 0
+        self._until = self.start + 2 * _PATIENCE
+
+    def came(self, count):
+        self.received += count
+        self._until = min(self._until + count / _SLOWEST, time.monotonic() + 2 * _PATIENCE)
 
     def seconds_left(self):
-        return self.start + 2 * _PATIENCE + self.received / _SLOWEST - time.monotonic()
+        return min(self._until, self.start + _LONGEST) - time.monotonic()
 
 
 def _pieces(url, deadline):
@@ -143,7 +153,7 @@ def _next_piece(came, deadline):
             piece = came.get(timeout=left)
             if isinstance(piece, Exception):
                 raise piece
-            deadline.received += len(piece or b"")
+            deadline.came(len(piece or b""))
             return piece
     raise TimeoutError(f"too slow: {deadline.received:,} bytes in {time.monotonic() - deadline.start:.1f} s")
 

@@ -10,6 +10,11 @@ from stncourse.data.images import check_like, make_image_set
 from stncourse.data.pictures import Depths, checked_color, eight_bits, read_picture, to_tensor
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+_NO_PICTURES = (  # suffixes of what often lies beside pictures; nobody misses them
+    *(".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".ini", ".log"),
+    *(".html", ".pdf", ".py", ".ipynb", ".sh", ".npy", ".npz", ".mat", ".h5", ".pkl", ".pt", ".db", ".lock"),
+    *(".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".tmp", ".bak", ".mp4", ".avi", ".mov", ".wav", ".mp3"),
+)
 _OF_SYSTEMS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")  # hidden folders whose names do not begin with a dot
 
 
@@ -55,7 +60,7 @@ def _inside(folder, above):
         try:
             mode = path.stat().st_mode
         except OSError as error:  # a link to nothing, most often
-            if is_picture or not path.suffix:
+            if is_picture or path.suffix.lower() not in _NO_PICTURES:  # "bird.v2" may be a folder
                 raise ValueError(f"folder: expected a picture, {path} cannot be read ({error.strerror})") from error
             continue
         if stat.S_ISDIR(mode):

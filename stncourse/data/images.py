@@ -1,9 +1,11 @@
 """Images of one's own in memory: a set that carries its own normalisation, and any torch Dataset as one."""
 
 import math
+import weakref
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from stncourse import _check
@@ -54,6 +56,11 @@ class ImageSet(Digits):
             if len(numbers) != self.images.shape[1] or not all(n is not None and fits(n) for n in numbers):
                 raise ValueError(f"{name}: expected one number per channel, got {_check.describe(given)}")
             object.__setattr__(self, name, numbers)
+        _remember(self)
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        _remember(self)  # a copy, or one out of a file, has images of its own
 
     def __repr__(self):
         n, c, h, w = self.images.shape
@@ -143,6 +150,40 @@ def _mean_and_std(images):
     return tuple(means), tuple(stds)
 
 
+# Which set a tensor is cut out of
+
+#: Of each memory that holds a set's images, for as long as it lives: the sets, without their images. A part of the
+#: images, such as ``train.images[:10]``, lies in the same memory, also when the set itself is gone.
+_SETS = weakref.WeakKeyDictionary()
+
+
+def _remember(images):
+    memory = _memory(images.images)
+    if memory is not None and all(images.images.shape):
+        without = replace(images, images=images.images.new_empty(0, len(images.mean), 1, 1), labels=[])
+        same = [known for known in _SETS.get(memory, ()) if _says(known) == _says(without)]
+        _SETS.setdefault(memory, []).extend([] if same else [without])
+
+
+def _says(images):
+    return images.scale, images.classes
+
+
+def sets_with(part):
+    """The different ImageSets, without their images, of whose images this tensor or array is a part and no copy."""
+    while isinstance(part, np.ndarray):
+        part = part.base  # at last the tensor whose memory it is
+    memory = _memory(part) if isinstance(part, torch.Tensor) and part.dtype == torch.uint8 else None
+    known = () if memory is None or part.ndim != 4 else _SETS.get(memory, ())
+    return [images for images in known if images.images.shape[1] == part.shape[1]]
+
+
+def _memory(tensor):
+    if type(tensor) is not torch.Tensor or tensor.layout != torch.strided or tensor.is_meta:
+        return None  # nothing in it, or torch would have to ask somebody else
+    return tensor.untyped_storage()
+
+
 # Classes
 
 
@@ -152,9 +193,14 @@ def class_names(classes):
         if not 1 <= count <= _MOST_CLASSES:
             raise ValueError(f"classes: expected 1 to {_MOST_CLASSES:,} classes, got {count}")
         return tuple(map(str, range(count)))
+    if isinstance(classes, (torch.Tensor, np.ndarray)):
+        if classes.ndim != 1:
+            raise ValueError(f"classes: expected the names in one row, got {_check.describe(classes)}")
+        classes = classes.tolist()  # what is in it, and not "tensor(0)"
     # Neither a text, which would be taken apart, nor what has no order of its own.
     if isinstance(classes, (str, bytes, Set, Mapping)) or not isinstance(classes, Iterable):
         raise TypeError(
             f"classes: expected the names in the order of their labels, or their number, got {_check.describe(classes)}"
         )
-    return tuple(map(str, classes))
+    whole = [(name, _check.as_integer(name)) for name in classes]
+    return tuple(str(name if number is None else number) for name, number in whole)

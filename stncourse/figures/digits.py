@@ -127,14 +127,15 @@ def show_before_after(model, images, labels=None, *, like=None):
         labels: ``(N,)`` whole numbers; given a classifier, its answer is printed over each output, with ✗ where it is
             wrong.
         like: the set whose numbers normalise the images, and whose names the classes have. Default: ``images``, if it
-            is a set; MNIST, for images of one channel.
+            is a set. A part of a set's own images (``train.images[:10]``) is recognised; of copies say ``like=``: of
+            one channel, they are taken for MNIST's.
 
     Returns:
         Figure
 
     Raises:
         TypeError, ValueError: an argument is not of the kind or shape above; no transformer looks at the images; images
-            of several channels without a set.
+            of several channels of which no set is known, or of several sets that share them.
 
     >>> from stncourse import distort, load_digits, load_pretrained
     >>> crooked = distort(load_digits("test", source="offline").images[:5], "RTS").images

@@ -170,7 +170,8 @@ def animate_training(
         frames: at most so many pictures, evenly spread over the recorded steps, the first and the last among them.
         frames_per_second: how fast it runs, up to 60.
         like: with a model, the set whose numbers normalise the images, for what they are padded with. Default:
-            ``images``, if it is a set; MNIST, for images of one channel.
+            ``images``, if it is a set. A part of a set's own images is recognised; of copies say ``like=``: of one
+            channel, they are taken for MNIST's.
 
     Returns:
         :class:`Film`: a notebook shows it with a player; ``film.save("training.gif")`` (or ``.mp4``, ``.html``) writes
@@ -182,7 +183,7 @@ def animate_training(
 
     Raises:
         TypeError, ValueError: an argument is not of the kind or shape above, no θ was recorded, or that of a spline;
-            with a model, images of several channels without a set.
+            with a model, images of several channels of which no set is known, or of several sets that share them.
 
     >>> images = load_digits("test", source="offline").images[:1]
     >>> turning = [{"step": 10 * i, "theta": affine_theta(rotation=3 * i).tolist()} for i in range(5)]

@@ -7,6 +7,7 @@ import torch
 
 from stncourse import _check
 from stncourse.data.digits import Digits
+from stncourse.data.images import sets_with
 
 #: Whose numbers grey images have that come without a set: MNIST's.
 _MNIST = Digits(
@@ -29,7 +30,8 @@ def shown(images, labels=None, like=None, *, channels=None, name="images"):
         images: ``(N, C, H, W)``, a tensor or a NumPy array; or :class:`stncourse.Digits` (an ImageSet is one), whose
             labels and numbers are taken.
         labels: N whole numbers, instead of the set's own; or None.
-        like: the set whose numbers count. Default: ``images`` itself, else MNIST for one channel.
+        like: the set whose numbers count. Default: ``images`` itself, else the set of whose images they are a part,
+            else MNIST for one channel.
         channels: how many there have to be; default: any number.
         name: of the argument ``images``, for the messages.
 
@@ -40,12 +42,15 @@ def shown(images, labels=None, like=None, *, channels=None, name="images"):
         like = images if like is None else like
         labels = images.labels if labels is None else labels
         images = images.images
+    sets = sets_with(images) if like is None else []
     images = as_tensor(name, images)
     _check.tensor(name, images, f"N {channels or 'C'} H W", floating=False)
     if images.is_meta or images.layout != torch.strided or 0 in images.shape[1:]:
         what = f"{_check.describe(images)}, {images.layout}, on {images.device}"
         raise ValueError(f"{name}: expected pixels in memory, got {what}")
-    if like is None and images.shape[1] == 1:
+    if len(sets) == 1:
+        like = sets[0]
+    elif like is None and not sets and images.shape[1] == 1:  # several sets, of one memory, say different things
         like = _MNIST
     if like is not None:
         _check_numbers(like, images)
@@ -60,7 +65,7 @@ def _check_numbers(like, images):
 
 
 def known(like, images):
-    """``like``, or an error for images of several channels without it: nobody says by what they are normalised."""
+    """``like``, or an error for images without it: nobody says by what they are normalised, or several sets do."""
     if like is None:
         raise ValueError(
             f"like: expected the set that the images come from, since {_check.describe(images)} does not say by what "

@@ -11,7 +11,7 @@ import torch
 
 from stncourse import _check
 from stncourse.device import resolve_device
-from stncourse.figures.shown import black, denormalize, shown
+from stncourse.figures.shown import black, denormalize, known, shown
 from stncourse.playground.parameters import IDENTITY, invert, six_numbers, words_for
 from stncourse.playground.picture import draw
 from stncourse.transformer.grids import affine_grid
@@ -167,4 +167,4 @@ def raw_images(images, like=None):
         raise TypeError(f"images: expected raw uint8 images, got {_check.describe(images)}")
     if not len(images):
         raise ValueError("images: expected at least one digit, got none")
-    return images, like
+    return images, known(like, images)

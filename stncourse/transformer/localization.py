@@ -108,35 +108,75 @@ class _WideLinear(nn.Linear):
 
 
 class _WideAtTheEnd(nn.Sequential):
-    """Layers one after another, of which the last computes in float32 at least, whatever layer has been put there.
+    """Layers one after another, computed in float32 at least from the last one on, whatever layer has been put there.
 
-    A θ rounded to bfloat16 is off by parts of a pixel, whatever the grid is computed in.
+    What is appended to it is computed so too. A θ rounded to bfloat16 is off by parts of a pixel, whatever the grid is
+    computed in.
     """
 
     def forward(self, features):
-        *layers, last = self
-        for layer in layers:
-            features = layer(features)
-        with without_autocast(features):
-            if type(last) is _WideLinear or features.dtype not in HALF:
-                return last(features)
-            return _call_in_float32(last, features.float())
+        last, narrow, wide = len(self) - 1, False, False
+        for number, layer in enumerate(self):
+            narrow = narrow or features.dtype in HALF
+            widened = narrow and features.dtype not in HALF  # by a layer before this one
+            wide = wide or number == last or widened or type(layer) is _WideLinear
+            if not wide:
+                features = layer(features)
+                continue
+            with without_autocast(features):
+                as_it_is = type(layer) is _WideLinear
+                features = layer(features) if as_it_is else _call_in_float32(layer, at_least_float32(features))
+        return features
+
+
+#: Where torch's wrappers that compute a layer anew in the backward pass keep it.
+_RECOMPUTED = "_checkpoint_wrapped_module"
+
+
+class _Widened(nn.Module):
+    """Stands for a layer within such a wrapper: by the time it is computed anew, wide tensors are out of it again."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = (layer,)  # in a tuple, its tensors are not this module's
+
+    def forward(self, features):
+        return _call_in_float32(self.layer[0], features)
 
 
 def _call_in_float32(layer, features):
     """Call a layer, with all its hooks and wrappers, on float32 features, its half precision tensors widened."""
     # functional_call puts the wide tensors into the layer and takes them out again: one thread at a time.
     with contextlib.nullcontext() if torch.compiler.is_compiling() else _SWAPPING:
-        tensors = itertools.chain(layer.named_parameters(), layer.named_buffers())
-        wide = {name: tensor.float() for name, tensor in tensors if tensor.dtype in HALF}
-        if not wide:  # under autocast, or quantized
-            return layer(features)
-        output = functional_call(layer, wide, features)
-        with torch.no_grad():
-            for name, buffer in layer.named_buffers():
-                if name in wide:  # running statistics
-                    buffer.copy_(wide[name])
-        return output
+        if any(tensor.dtype in HALF for _, tensor in _tensors(layer)):
+            wrappers = [(module, module._modules[_RECOMPUTED]) for module in _with_recomputed(layer)]
+            for wrapper, inner in wrappers:
+                wrapper._modules[_RECOMPUTED] = _Widened(inner)
+            try:
+                return _call_with_wide_tensors(layer, features)
+            finally:
+                for wrapper, inner in wrappers:
+                    wrapper._modules[_RECOMPUTED] = inner
+    return layer(features)  # in float32 already: under autocast, or quantized
+
+
+def _call_with_wide_tensors(layer, features):
+    wide = {name: tensor.float() for name, tensor in _tensors(layer) if tensor.dtype in HALF}
+    output = functional_call(layer, wide, features) if wide else layer(features)
+    with torch.no_grad():
+        for name, buffer in layer.named_buffers():
+            if name in wide:  # running statistics
+                buffer.copy_(wide[name])
+    return output
+
+
+def _tensors(layer):
+    # Module's own: a wrapper may tell names without the part that is its own.
+    return itertools.chain(nn.Module.named_parameters(layer), layer.named_buffers())
+
+
+def _with_recomputed(layer):
+    return [module for module in layer.modules() if _RECOMPUTED in module._modules]
 
 
 def check_image_shape(images, channels, size):

@@ -31,7 +31,7 @@ from torchvision.datasets import MNIST
 
 from stncourse.data.batches import Batches, DigitsDataset
 from stncourse.data.digits import BACKGROUND, Digits, denormalize, normalize
-from stncourse.data.download import _LARGEST, _PATIENCE, _SLOWEST, MNISTUnavailable, _Deadline
+from stncourse.data.download import _LARGEST, _LONGEST, _PATIENCE, _SLOWEST, MNISTUnavailable, _Deadline
 from stncourse.data.mnist import _FILES, SPLITS, cached, load_digits
 
 REPOSITORY = Path(__file__).parents[2]
@@ -573,6 +573,15 @@ def drip(request, name, content):
             return
 
 
+def drip_at_the_end(request, name, content):
+    """A fast server, until it has sent enough to be waited for by the minute, were that counted."""
+    request.begin(10**7)
+    request.wfile.write(bytes(900_000))
+    while not request.server.over.wait(0.02):
+        request.wfile.write(b"X")
+        request.wfile.flush()
+
+
 def drip_a_header(request, name, content):
     request.send_response(200)
     request.flush_headers()
@@ -594,7 +603,7 @@ def promise_too_much(request, name, content):
         request.wfile.write(bytes(2**16))
 
 
-@pytest.mark.parametrize("answer", [drip, drip_a_header, never_end, promise_too_much])
+@pytest.mark.parametrize("answer", [drip, drip_at_the_end, drip_a_header, never_end, promise_too_much])
 def test_a_mirror_that_drips_or_never_ends_is_given_up(made_up, root, serve, monkeypatch, answer):
     monkeypatch.setattr("stncourse.data.download._PATIENCE", 0.3)
     monkeypatch.setattr("stncourse.data.download._LARGEST", 1_000_000)
@@ -615,15 +624,37 @@ def test_what_comes_puts_the_deadline_off(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: now)
     deadline = _Deadline()
     assert deadline.seconds_left() == 2 * _PATIENCE
-    deadline.received = 26_500_000  # Fashion-MNIST's largest archive
-    assert deadline.seconds_left() > 20 * 60
-    now += 3600
-    assert deadline.seconds_left() < 0
+    now += 8
+    deadline.came(6 * _SLOWEST)
+    assert deadline.seconds_left() == 2 * _PATIENCE - 2
+
+
+def test_what_came_fast_is_no_credit_for_dripping(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    deadline = _Deadline()
+    deadline.came(26_000_000)
+    for _ in range(12):  # 12 seconds of 100 bytes each
+        assert (left := deadline.seconds_left()) <= 2 * _PATIENCE
+        now += 1
+        deadline.came(100)
+    assert left < 0
+
+
+def test_no_download_takes_longer_than_the_longest(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    deadline = _Deadline()
+    while deadline.seconds_left() > 0:  # as slow as may be
+        now += 1
+        deadline.came(_SLOWEST)
+    assert now == 100 + _LONGEST
 
 
 def test_the_limits_leave_room_for_every_archive():
     assert _LARGEST > 26_421_880  # Fashion-MNIST's training images, the largest
     assert _SLOWEST == 20_000
+    assert _LONGEST * _SLOWEST > 31_000_000  # all of Fashion-MNIST
 
 
 # Disks ----------------------------------------------------------------------------------------------------------------

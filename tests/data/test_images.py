@@ -284,6 +284,38 @@ def test_16_bit_colours_are_kept_or_refused(tmp_path):
     assert np.array_equal(load_images(tmp_path).images[0].numpy(), COLOURS.transpose(2, 0, 1))
 
 
+def test_a_ppm_of_16_bit_colours_is_kept_or_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    for pixels, white, bits in (
+        (ALL_16, 65535, None),
+        (ALL_12, 4095, None),
+        (ALL_12, 65535, 12),
+        (ALL_12 // 4, 65535, 10),
+        (ALL_12 // 8, 65535, 9),
+        (ALL_12 * 4, 65535, 14),
+    ):
+        colours = np.stack([pixels] * 3, -1).astype(">u2").tobytes()
+        (tmp_path / "a" / "x.ppm").write_bytes(b"P6\n64 64\n%d\n" % white + colours)
+        if bits is None:
+            assert np.abs(load_images(tmp_path).images[0, 0].numpy() - pixels * 255 / white).max() < 1
+        else:
+            with pytest.raises(ValueError, match=rf"^folder: expected 16-bit pictures .*x\.ppm.* {bits} bits"):
+                load_images(tmp_path)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "tiff_lzw"}])
+def test_a_tiff_whose_white_is_zero_is_no_negative(tmp_path, options):
+    # Of 8 bits Pillow writes the negative, of 16 it does not.
+    for pixels, expected in ((ALL_8.astype(np.uint8), ALL_8), (ALL_16.astype(np.uint16), 255 - (ALL_16 / 257).round())):
+        image = only_picture(tmp_path, Image.fromarray(pixels), "x.tif", tiffinfo={262: 0}, **options)
+        with Image.open(tmp_path / "a" / "x.tif") as picture:
+            assert picture.tag_v2[262] == 0
+            assert np.array_equal(from_dataset([(picture, 0)]).images[0, 0].numpy(), image)
+        assert np.array_equal(image, expected)
+    with pytest.raises(ValueError, match=r"^folder: expected 16-bit pictures .* 12 bits"):
+        only_picture(tmp_path, Image.fromarray(ALL_12.astype(np.uint16)), "x.tif", tiffinfo={262: 0})
+
+
 def png_of_16_bit_colours(pixels):
     """Pillow reads such files, but writes none."""
     height, width, _ = pixels.shape
@@ -598,7 +630,7 @@ def test_links_in_a_circle_end(folder, tmp_path, link):
     assert images.labels.tolist() == [0] * 5 + [1] * 3
 
 
-@pytest.mark.parametrize("name", ["cat/dead.png", "cat/deeper/dead.JPG", "cat/dead", "owl"])
+@pytest.mark.parametrize("name", ["cat/dead.png", "cat/deeper/dead.JPG", "cat/dead", "owl", "cat/bird.v2", "more.2024"])
 @pytest.mark.parametrize("target", ["nowhere", "itself"])
 def test_a_link_to_nothing_is_named(folder, link, name, target):
     path = folder / name
@@ -608,8 +640,9 @@ def test_a_link_to_nothing_is_named(folder, link, name, target):
         load_images(folder)
 
 
-def test_a_link_to_nothing_that_is_no_picture_is_passed_over(folder, link):
-    link(folder / "cat" / "notes.txt", "nowhere")
+@pytest.mark.parametrize("name", ["cat/notes.txt", "cat/Labels.CSV", "archive.zip"])
+def test_a_link_to_nothing_that_is_no_picture_is_passed_over(folder, link, name):
+    link(folder / name, "nowhere")
     assert len(load_images(folder)) == 6
 
 
@@ -835,6 +868,19 @@ def test_labels_may_have_gaps(labels):
 def test_classes_are_names_or_their_number(classes):
     images = from_dataset([(GOOD, 0), (GOOD, 9)], classes=classes)
     assert images.classes == tuple("0123456789")
+
+
+@pytest.mark.parametrize(
+    "classes", [torch.tensor([0, 1]), np.array([0, 1]), [torch.tensor(0), np.int64(1)], np.array(["0", "1"])], ids=repr
+)
+def test_classes_are_called_by_what_is_in_a_tensor(classes):
+    assert from_dataset([(GOOD, 0), (GOOD, 1)], classes=classes).classes == ("0", "1")
+
+
+@pytest.mark.parametrize("classes", [np.array([["a", "b"]]), torch.zeros(2, 2), torch.tensor(0.5)], ids=repr)
+def test_classes_in_a_table_are_refused(classes):
+    with pytest.raises(ValueError, match=r"^classes: expected the names in one row, got"):
+        from_dataset([(GOOD, 0)], classes=classes)
 
 
 def test_a_number_of_classes_settles_sparse_labels():

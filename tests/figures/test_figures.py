@@ -1,8 +1,11 @@
 """Figures: they show what they say, without pyplot, and refuse what would be shown wrongly."""
 
 import base64
+import copy
+import gc
 import io
 import json
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +17,7 @@ from run_python import run_python
 
 from stncourse import (
     DigitCNN,
+    DigitsDataset,
     History,
     SpatialTransformer,
     STNClassifier,
@@ -31,7 +35,9 @@ from stncourse import (
     show_digits,
     show_grid,
 )
+from stncourse.data.images import sets_with
 from stncourse.figures.figure import Figure, as_pictures, draw_box, to_pixels
+from stncourse.playground.scene import Settings, render
 
 DIGITS = load_digits("test", source="offline")
 
@@ -269,6 +275,52 @@ def test_before_after_asks_the_model_by_the_numbers_of_the_set(channels, way):
         np.testing.assert_allclose(
             shown(figure.axes[count + figure.axes.index(ax)]), as_pictures(output[None])[0], atol=1e-5
         )
+
+
+PARTS = {
+    "some": lambda images: (images.images[1:5], images.labels[1:5]),
+    "all": lambda images: (images.images, images.labels.tolist()),
+    "an array": lambda images: (images.images.numpy()[::2], images.labels[::2].numpy()),
+    "of a set that is gone": lambda images: (images.subset([0, 3]).images[:], images.labels[[0, 3]]),
+    "of a copied set": lambda images: (copy.deepcopy(images).images[2:], images.labels[2:]),
+    "of another set with the same numbers": lambda images: (
+        from_dataset(DigitsDataset(images), like=images).images[:3],
+        images.labels[:3],
+    ),
+}
+
+
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_part_of_a_sets_own_images_is_recognised(channels, part):
+    images, model = own_set(channels)
+    pixels, labels = part(images)
+    names = [images.classes[label] for label in labels]
+    titles = [ax.get_title() for ax in show_before_after(model, pixels, labels).axes]
+    assert titles == names + [f"says {name}" for name in names]  # and no ✗
+    other = replace(images, images=images.images.clone(), mean=(0.5,) * channels, classes=("x", "y"))
+    assert show_before_after(model, pixels, labels, like=other).axes[0].get_title() in "xy"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_that_sets_of_other_numbers_share_are_refused(channels):
+    images, model = own_set(channels)
+    other = replace(images, mean=(0.5,) * channels)
+    for pixels in (images.images[:2], other.images[:2]):
+        with pytest.raises(ValueError, match=r"^like: expected the set that the images come from"):
+            show_before_after(model, pixels)
+        assert show_before_after(model, pixels, like=other)
+    with pytest.raises(ValueError, match=r"^(like|images): expected"):
+        render(images.images[:2], Settings())
+
+
+def test_a_sets_memory_is_not_kept_for_its_being_known():
+    images, _ = own_set(1)
+    memory = weakref.ref(images.images.untyped_storage())
+    assert sets_with(images.images[:2])[0].classes == images.classes
+    del images
+    gc.collect()
+    assert memory() is None
 
 
 @pytest.mark.parametrize("channels", [2, 3, 4])

@@ -355,7 +355,7 @@ def own_set(channels):
     return from_dataset([(image, label) for label, image in enumerate(images)])
 
 
-@pytest.mark.parametrize("way", ["the set", "tensor", "array"])
+@pytest.mark.parametrize("way", ["the set", "tensor", "array", "its own images"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_film_pads_by_the_numbers_of_the_set(channels, way, drawn):
     """θ looks at twice the image: around it lies what the model pads with."""
@@ -366,6 +366,7 @@ def test_a_film_pads_by_the_numbers_of_the_set(channels, way, drawn):
         "the set": (images, None),
         "tensor": (images.images, images),
         "array": (images.images.numpy(), images),
+        "its own images": (images.images[:], None),
     }[way]
     animate_training(history, given, torch.nn.Sequential(stn), like=like, probe=(0, 1))
     outputs = drawn[0][2][0]
@@ -374,7 +375,7 @@ def test_a_film_pads_by_the_numbers_of_the_set(channels, way, drawn):
 
 
 def test_colours_without_a_set_are_refused_where_a_model_pads_them():
-    images, history = own_set(3).images, turning()
+    images, history = own_set(3).images.clone(), turning()
     with pytest.raises(ValueError, match=r"^like: expected the set that the images come from"):
         animate_training(history, images, STNClassifier(20, 3))
     assert animate_training(history, images).frames  # without a model nothing is normalised

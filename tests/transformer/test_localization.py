@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import CheckpointImpl, checkpoint_wrapper
 from torch.nn.utils import parametrizations
 
 from stncourse import LocalizationNetwork
@@ -212,6 +213,60 @@ def test_running_statistics_of_a_last_layer_in_half_precision_are_kept():
     statistics = halved.fc_loc[-1][1].running_mean
     assert statistics.dtype == torch.bfloat16
     torch.testing.assert_close(statistics.float(), network.fc_loc[-1][1].running_mean, atol=5e-3, rtol=0)
+
+
+APPENDED = {
+    "linear": lambda: nn.Linear(6, 6),
+    "layer norm": lambda: nn.LayerNorm(6),
+    "batch norm": lambda: nn.BatchNorm1d(6),
+    "tanh": nn.Tanh,
+    "two": lambda: nn.Sequential(nn.Linear(6, 6), nn.Tanh()),
+}
+
+
+@pytest.mark.parametrize("make", APPENDED.values(), ids=APPENDED)
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, "autocast", "only the new one"])
+def test_what_is_appended_to_the_last_layer_is_not_rounded_either(make, precision):
+    network = wrapped_network(lambda layer: layer)
+    network.fc_loc.append(make().to(torch.bfloat16 if precision == "only the new one" else torch.float32))
+    network = network.to(precision) if isinstance(precision, torch.dtype) else network
+    network.eval()
+    hidden = []
+    network.fc_loc[1].register_forward_hook(lambda module, inputs, output: hidden.append(output))
+    images = torch.rand(4, 1, 60, 60).to(network.localization[0].weight.dtype)
+    with torch.autocast("cpu", torch.bfloat16) if precision == "autocast" else contextlib.nullcontext():
+        parameters = network(images)
+    assert parameters.dtype == torch.float32
+    torch.testing.assert_close(parameters.double(), copy.deepcopy(network.fc_loc[2:]).double()(hidden[0].double()))
+    parameters.sum().backward()
+    assert all(p.grad.dtype == p.dtype for p in network.parameters())
+
+
+RECOMPUTED = {
+    "the layer": checkpoint_wrapper,
+    "reentrant": lambda layer: checkpoint_wrapper(layer, CheckpointImpl.REENTRANT),
+    "in a sequence": lambda layer: nn.Sequential(checkpoint_wrapper(layer), nn.Linear(6, 6)),
+    "twice": lambda layer: checkpoint_wrapper(nn.Sequential(checkpoint_wrapper(layer), nn.Linear(6, 6))),
+}
+
+
+@pytest.mark.parametrize("wrap", RECOMPUTED.values(), ids=RECOMPUTED)
+@pytest.mark.parametrize("precision", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_last_layer_that_is_computed_anew_in_the_backward_pass(wrap, precision):
+    network = wrapped_network(lambda layer: wrap(another(layer))).to(precision)
+    names = list(network.state_dict())
+    plain = copy.deepcopy(network)
+    for module in plain.modules():
+        module.__dict__.update(checkpoint_fn=lambda layer, *arguments: layer(*arguments))
+    images = torch.rand(2, 1, 60, 60).to(precision)
+    for one in (network, plain):
+        one(images).square().sum().backward()
+    torch.testing.assert_close(network(images), plain.float()(images.float()), atol=0.05, rtol=0.05)
+    assert network(images).dtype == torch.float32
+    assert all(p.grad.isfinite().all() and p.dtype == p.grad.dtype == precision for p in network.parameters())
+    for new, old in zip(network.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(new.grad.float(), old.grad.float(), atol=1e-2, rtol=1e-2)
+    assert list(network.state_dict()) == names
 
 
 class Meeting(nn.Linear):
