@@ -90,9 +90,7 @@ def _checked(images, count):
     if not isinstance(images, torch.Tensor):
         raise TypeError(f"transform: expected a function that returns images, got {_check.describe(images)} from it")
     if not images.ndim or len(images) != count:
-        raise ValueError(
-            f"transform: expected {count} images from it, as many as it was given, got {_check.describe(images)}"
-        )
+        raise ValueError(f"transform: expected {count} images, as many as it is given, got {_check.describe(images)}")
     return images
 
 

@@ -2,6 +2,9 @@
 
 import contextlib
 
+import numpy as np
+import torch
+
 from stncourse import _check
 from stncourse._files import check_writable
 from stncourse.data.digits import Digits
@@ -54,8 +57,8 @@ def fit(
         seed: for the order of the batches, ``transform`` and dropout. The model's weights are drawn when *you* make it:
             ``torch.manual_seed`` before that.
         transform: as for :class:`stncourse.Batches`, on images in [0, 1]; after the recipe's augmentation.
-        probe: raw uint8 images ``(P, C, H, W)`` whose θ is recorded: what the model's first
-            :class:`stncourse.SpatialTransformer` says of them.
+        probe: raw uint8 images ``(P, C, H, W)``, a tensor, an array or Digits, whose θ is recorded: what the
+            model's first :class:`stncourse.SpatialTransformer` says of them.
         probe_every: steps between two records of θ.
         checkpoint: file to save the whole run to (safetensors, some times the model's size), after every epoch and when
             interrupted; each time replaced at once. A run that is there already is not overwritten.
@@ -89,7 +92,7 @@ def fit(
     seed = _check.seed("seed", seed)
     probe_every = _check.positive_int("probe_every", probe_every)
     if probe is not None:
-        _check_probe(probe, model)
+        probe = _probe_images(probe, model)
     exists = distributed.current().first(lambda: _check_checkpoint(checkpoint, resume))
     run = Run(model, train, test, recipe, resolve_device(device), seed, transform, probe, probe_every)
     if checkpoint is not None:
@@ -186,10 +189,18 @@ def _check_digits(train, test):
         )
 
 
-def _check_probe(probe, model):
+def _probe_images(probe, model):
+    """The probe's raw images, a tensor."""
+    if isinstance(probe, Digits):
+        probe = probe.images
+    elif isinstance(probe, np.ndarray) and probe.dtype.kind in "uif":
+        probe = torch.from_numpy(probe.copy())  # it may be read-only, or run backwards
     _check.tensor("probe", probe, "P C H W", floating=False)
+    if not len(probe):
+        raise ValueError(f"probe: expected at least one image, got {_check.describe(probe)}")
     if not transformers_in(model):
         raise ValueError("probe: expected a model with a SpatialTransformer, whose θ can be recorded, got one without")
+    return probe
 
 
 def _check_checkpoint(checkpoint, resume):

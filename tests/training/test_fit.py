@@ -388,3 +388,23 @@ def test_fit_and_evaluate_on_cuda():
     assert history.info["hardware"] == torch.cuda.get_device_name()
     on_cuda, on_cpu = (evaluate(model, TEST, device) for device in ("cuda", "cpu"))
     assert on_cuda.loss == pytest.approx(on_cpu.loss, rel=1e-2)
+
+
+def test_a_probe_may_be_a_set_or_an_array():
+    few = TEST.subset(slice(3))
+    thetas = [quick_fit(make(), probe=probe).theta for probe in (few.images, few, few.images.numpy())]
+    assert thetas[0] == thetas[1] == thetas[2]
+
+
+@pytest.mark.parametrize(
+    ("probe", "got"),
+    [
+        (TEST.images[:0], "at least one image"),
+        (TEST.images[:2, :, :20, :20], r"raw images .*20, 20"),
+        (TEST.images[:2].expand(-1, 3, -1, -1), r"raw images .*3, 28, 28"),
+        (TEST.images[:2].long(), r"raw images .* int64"),
+    ],
+)
+def test_a_probe_that_is_no_good_is_named(probe, got):
+    with pytest.raises(ValueError, match=f"^probe: expected {got}"):
+        quick_fit(make(), probe=probe)
