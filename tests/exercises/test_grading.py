@@ -466,6 +466,16 @@ def test_nothing_is_left_whatever_way_it_ends(room, monkeypatch, end):
     assert threading.active_count() <= threads
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere orphans are not handed to whom we know")
+def test_an_orphan_without_an_environment_is_not_left(room):
+    write, left = room
+    orphan = (
+        "if os.fork() == 0:\n    os.setsid()\n    start(env={})\n    os._exit(0)\nos.wait()\ncheck('which_way', 'up')"
+    )
+    _grade.grade(write(orphan))
+    assert left() == ([], [])
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no polite end")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_nothing_is_left_by_a_grader_that_is_asked_to_end(room, tmp_path, name):

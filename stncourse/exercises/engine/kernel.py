@@ -30,6 +30,12 @@ def end_with_the_grader():
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
 
 
+def keep_orphans():
+    """What the notebook starts stays below this process when its parent ends: so it is found at the end, on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(36, 1)  # 36: PR_SET_CHILD_SUBREAPER
+
+
 def in_ascii(pack):
     """A way to pack messages that half a character (a lone surrogate) in a student's text does not stop."""
 
@@ -59,6 +65,7 @@ def main(arguments):
 
 if __name__ == "__main__":
     end_with_the_grader()
+    keep_orphans()
     limit_memory(int(sys.argv.pop(1)))
     if not sys.flags.safe_path:
         sys.path.pop(0)  # the folder of this file: its modules are no programs of their own
