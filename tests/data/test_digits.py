@@ -610,7 +610,9 @@ def test_a_mirror_that_drips_or_never_ends_is_given_up(made_up, root, serve, mon
     bad = serve(made_up, only_for_images(answer))
     monkeypatch.setenv("STNCOURSE_MNIST_MIRROR", bad.address)
     reason = "too slow: " if "drip" in answer.__name__ else "train-images-idx3-ubyte.gz has more than 1,000,000 bytes"
+    start = time.monotonic()
     assert f"{bad.address}: " in (message := refused(root))
+    assert time.monotonic() - start < 20  # what came first would buy the one at the end 45 more
     assert reason in message
     assert_clean(made_up, root, files=0)
     monkeypatch.setattr("stncourse.data.download._PATIENCE", 5)
