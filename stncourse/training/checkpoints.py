@@ -150,8 +150,10 @@ def load_into(model, path, tensors):
 
 
 def _named_like(expected, tensors):
-    """Files of earlier versions have the names that torch.compile and DataParallel add."""
+    """Files of earlier versions have the names that torch.compile and DataParallel add; an AveragedModel's too."""
     tensors = {".".join(part for part in name.split(".") if part != "_orig_mod"): t for name, t in tensors.items()}
+    if "n_averaged" not in expected and all(name.startswith("module.") for name in tensors.keys() - {"n_averaged"}):
+        tensors.pop("n_averaged", None)  # how many models it is the average of, beside the weights
     if not tensors.keys() & expected.keys() and all(name.startswith("module.") for name in tensors):
         return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     return tensors

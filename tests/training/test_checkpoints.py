@@ -680,3 +680,13 @@ def test_the_command_goes_on_where_it_was(path, capsys):
     assert "going on after 1 of 1 epochs" in capsys.readouterr().out
     assert main([*COMMAND, str(path)]) == 1
     assert "resume" in capsys.readouterr().err
+
+
+def test_the_weights_of_an_averaged_model_are_the_models(path):
+    averaged, plain = torch.optim.swa_utils.AveragedModel(DigitCNN()), DigitCNN()
+    save_weights(averaged, {}, path)
+    load_weights(plain, path)
+    assert all(map(torch.equal, plain.parameters(), averaged.module.parameters()))
+    save_weights(plain, {}, path)
+    with pytest.raises(CheckpointError, match=r"^path: expected .* it is missing$"):
+        load_weights(averaged, path)
