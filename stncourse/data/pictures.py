@@ -46,7 +46,11 @@ def turned(picture):
 
     picture.load()
     turn = _TURNS.get(_orientation(picture))
-    return picture.transpose(Image.Transpose[turn]) if turn else picture.copy()
+    upright = picture.transpose(Image.Transpose[turn]) if turn else picture.copy()
+    # Of 8 bits Pillow inverts it itself; and a copy does not have the file's tags.
+    if picture.mode.startswith("I;16") and getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == 0:
+        upright.info[_WHITE_IS_ZERO] = True
+    return upright
 
 
 def _orientation(picture):
@@ -62,6 +66,7 @@ def _orientation(picture):
 
 
 _ORIENTATION = 0x0112
+_PHOTOMETRIC, _WHITE_IS_ZERO = 0x0106, "white is zero"
 
 
 def _orientation_in(exif):
@@ -91,7 +96,9 @@ def declared_bits(picture):
     if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format in ("PNG", "PPM")):
         return 16
     is_deep_png = picture.format == "PNG" and any(";16B" in str(tile[3]) for tile in getattr(picture, "tile", ()))
-    return 16 if is_deep_png else None
+    # Of colours with another largest value, such as 4095, Pillow makes 8 bits by that.
+    is_deep_ppm = picture.format == "PPM" and any(tile[3] == ("RGB", 65535) for tile in getattr(picture, "tile", ()))
+    return 16 if is_deep_png or is_deep_ppm else None
 
 
 class Depths:
@@ -139,8 +146,10 @@ def eight_bits(picture, bits, channels, background, depths, where):
         raise ValueError("images: expected whole numbers for pixels, got a floating-point picture")
     if picture.mode.startswith("I"):
         picture = _deep_grey(picture, bits, depths, where)
-    elif bits == 16 and picture.mode.startswith("RGB"):  # Pillow has kept the upper half of the bits
-        depths.white(where, bits, 0, 257 * max(top for _, top in picture.getextrema()[:3]))
+    elif bits == 16 and picture.mode.startswith("RGB"):
+        top = max(top for _, top in picture.getextrema()[:3])
+        # Pillow has kept the upper half of the bits: cut off in PNG, rounded in PPM, where 4095 becomes 16.
+        depths.white(where, bits, 0, 256 * top - 1 if 1 < top < 128 else 257 * top)
     if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         if picture.getextrema()[3][0] < 255:
@@ -156,7 +165,8 @@ def _deep_grey(picture, bits, depths, where):
 
     pixels = np.asarray(picture).astype(np.int64)
     white = depths.white(where, bits, int(pixels.min()), int(pixels.max()))
-    grey = Image.fromarray(((255 * pixels + white // 2) // white).astype(np.uint8))
+    levels = ((255 * pixels + white // 2) // white).astype(np.uint8)
+    grey = Image.fromarray(255 - levels if picture.info.get(_WHITE_IS_ZERO) else levels)
     if "transparency" not in picture.info:
         return grey
     opaque = pixels != picture.info["transparency"]
