@@ -65,13 +65,32 @@ def answer(model, images, dtype, labels):
     """
     try:
         output = model(images.to(dtype))
-    except RuntimeError as error:
-        if type(error) is not RuntimeError:  # no memory, for example
+    except (RuntimeError, ValueError, IndexError) as error:
+        if not _said_by_torch(error):
             raise
         reason = str(error).partition("\n")[0]
         raise ValueError(f"model: expected one that takes {_check.describe(images)}, got an error: {reason}") from error
     _check_output(output, len(images), labels)
     return at_least_float32(output)
+
+
+def reason_of(error):
+    """What torch said, where :func:`answer` put it into its words; else the whole message."""
+    return str(error).rpartition("got an error: ")[2]
+
+
+def _said_by_torch(error):
+    """Whether an error is torch's own complaint about what it was given; a model's own words are its owner's."""
+    if type(error) is RuntimeError:
+        return True
+    if isinstance(error, RuntimeError):  # no memory, for example
+        return False
+    if isinstance(error, IndexError) and "dimension" in str(error).lower():
+        return True  # out of its C++: the last line of Python is the model's
+    traceback = error.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "torch"
 
 
 def check_depends(loss):
