@@ -664,10 +664,12 @@ def test_the_limits_leave_room_for_every_archive():
 PRELUDE = """
 import json, os, resource, signal, sys
 from torchvision.datasets import MNIST
-from stncourse import data
+from stncourse import MNISTUnavailable, load_digits
+from stncourse.data import download, mnist
+from stncourse.data.mnist import SPLITS
 
 setup = json.loads(sys.argv[1])
-_FILES, _PATIENCE = setup["files"], 60
+mnist._FILES, download._PATIENCE = setup["files"], 60
 MNIST.resources, MNIST.mirrors = setup["resources"], []
 """
 
