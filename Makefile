@@ -44,7 +44,7 @@ screenshot: $(INSTALLED)  ## docs/playground.gif, made again
 	$(BIN)/python tools/make_screenshot.py
 
 lint: $(INSTALLED)
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 
 scripts: $(INSTALLED)  ## every notebook as a Python program, in build/scripts
 	$(BIN)/jupyter nbconvert --to script --output-dir build/scripts notebooks/*.ipynb

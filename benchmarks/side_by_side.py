@@ -5,7 +5,7 @@ import time
 
 import torch
 
-from stncourse.training import describe_hardware
+from stncourse.training.history import describe_hardware
 
 
 def start(description):

@@ -18,9 +18,9 @@ from side_by_side import best_of, line, start, what, where
 from torch import nn
 
 from stncourse import FAST_RECIPE, STNClassifier, load_digits, normalize
-from stncourse.convolution import FirstConv2d
-from stncourse.paper_models import PRECISIONS, PaperNetwork
-from stncourse.training import make_optimizer
+from stncourse.paper.networks import PRECISIONS, PaperNetwork
+from stncourse.training.optimizer import make_optimizer
+from stncourse.transformer.convolution import FirstConv2d
 
 BATCH, ROUNDS, REPEAT = 64, 9, 10
 STEPS, PARTS = (42, 7, 9, 6), (42, 8, 8, 6)  # the widths of the two tables

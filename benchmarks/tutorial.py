@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stncourse import load_digits
-from stncourse.data import cache_folder
+from stncourse.data.cache import cache_folder
 
 
 class Net(nn.Module):

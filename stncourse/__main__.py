@@ -1,46 +1,60 @@
 """Command line: ``python -m stncourse train``, ``reproduce``, ``playground``, ``grade`` and ``doctor``."""
 
-import os
 import sys
 
-# `python -m` looks for modules in the working folder first, but a student's argparse.py or torch.py that lies there is
-# not to run here. os and sys are there from the start. The course's own folder, where it is not installed, stays.
-if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != os.path.dirname(os.path.dirname(__file__)):
-    sys.path.pop(0)
+from stncourse._own_path import without_working_folder
+
+# `python -m` looks for modules in the working folder first, and any Python does with an empty entry in PYTHONPATH; but
+# a student's argparse.py or torch.py that lies there is not to run here. So this comes before all other imports.
+sys.path[:] = without_working_folder(sys.path)
 
 import argparse
 from pathlib import Path
 
 from stncourse import __version__
+from stncourse import _arguments as arguments
 
 
-def main(arguments=None):
+def main(words=None):
     _say_all_letters()
     parser = argparse.ArgumentParser(prog="python -m stncourse", description="Spatial transformers from a shell.")
     parser.add_argument("--version", action="version", version=f"stncourse {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for add in (_add_train, _add_reproduce, _add_playground, _add_grade, _add_doctor):
+        add(commands)
+    try:
+        options = parser.parse_args(words)
+        return options.run(options)
+    except KeyboardInterrupt as interruption:  # while torch is imported, say, which takes seconds
+        print(str(interruption) or "interrupted", file=sys.stderr)
+        return 130
 
+
+def _add_train(commands):
     train = commands.add_parser(
         "train",
         help="train the tutorial's network on MNIST",
         description=_train.__doc__ + " In several processes: torchrun --nproc-per-node=N -m stncourse train …",
     )
     train.add_argument("--recipe", choices=("tutorial", "fast", "best"), default="tutorial")
-    train.add_argument("--epochs", type=_positive, help="default: the recipe's")
+    train.add_argument("--epochs", type=arguments.positive, help="default: the recipe's")
     train.add_argument("--model", choices=("stn", "cnn"), default="stn", help="with or without a transformer")
-    kinds = ("none", "R", "RTS", "P", "E", "TC")
-    train.add_argument("--distortion", choices=kinds, default="none", help="distort all digits")
+    train.add_argument("--distortion", type=arguments.distortion, default="none", help="R, RTS, P, E, TC or none")
     train.add_argument("--source", choices=("auto", "mnist", "offline"), default="auto")
-    train.add_argument("--device", type=_device, default="auto", help="auto, cpu, cuda, mps")
-    train.add_argument("--seed", type=_seed, default=0)
-    train.add_argument("--save", type=_writable, metavar="FILE.safetensors", help="write the trained weights")
-    train.add_argument("--history", type=_writable, metavar="FILE.json", help="write loss and accuracy per epoch")
+    train.add_argument("--device", type=arguments.device, default="auto", help="auto, cpu, cuda, mps")
+    train.add_argument("--seed", type=arguments.seed, default=0)
+    train.add_argument("--save", type=arguments.writable, metavar="FILE.safetensors", help="write the trained weights")
     train.add_argument(
-        "--checkpoint", type=_writable, metavar="FILE.safetensors", help="save the run after every epoch"
+        "--history", type=arguments.writable, metavar="FILE.json", help="write loss and accuracy per epoch"
+    )
+    train.add_argument(
+        "--checkpoint", type=arguments.writable, metavar="FILE.safetensors", help="save the run after every epoch"
     )
     train.add_argument("--resume", action="store_true", help="go on with the run in --checkpoint, if there is one")
-    train.set_defaults(run=_train_together)
+    train.set_defaults(run=_train_together, parser=train)
 
+
+def _add_reproduce(commands):
     reproduce = commands.add_parser(
         "reproduce", help="train the paper's networks, beside the paper's figures", description=_reproduce.__doc__
     )
@@ -48,14 +62,18 @@ def main(arguments=None):
     reproduce.add_argument(
         "--cells",
         nargs="+",
-        type=_cells,
+        type=arguments.cells,
         metavar="CELL",
         help='MODEL/DISTORTION, * for anything: "CNN/R" "ST-CNN*/RTS"',
     )
     reproduce.add_argument("--budget", choices=("quick", "standard", "full"), default="quick")
-    reproduce.add_argument("--seeds", type=_positive, metavar="N", help="seeds 0 to N - 1; default: the budget's")
-    reproduce.add_argument("--device", type=_device, default="auto", help="auto, cpu, cuda, mps")
-    reproduce.add_argument("--out", type=_folder, default="table1", metavar="FOLDER", help="default: %(default)s")
+    reproduce.add_argument(
+        "--seeds", type=arguments.positive, metavar="N", help="seeds 0 to N - 1; default: the budget's"
+    )
+    reproduce.add_argument("--device", type=arguments.device, default="auto", help="auto, cpu, cuda, mps")
+    reproduce.add_argument(
+        "--out", type=arguments.folder, default="table1", metavar="FOLDER", help="default: %(default)s"
+    )
     reproduce.add_argument("--source", choices=("auto", "mnist", "offline"), default="auto")
     reproduce.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the classifiers")
     reproduce.add_argument(
@@ -66,29 +84,29 @@ def main(arguments=None):
     )
     reproduce.set_defaults(run=_reproduce)
 
+
+def _add_playground(commands):
     page = commands.add_parser("playground", help="write the θ playground as one HTML page", description=_page.__doc__)
-    page.add_argument("file", type=_writable, metavar="FILE.html")
+    page.add_argument("file", type=arguments.writable, metavar="FILE.html")
     page.set_defaults(run=_page)
 
+
+def _add_grade(commands):
     grade = commands.add_parser("grade", help="grade the exercises of a student's notebook", description=_grade.__doc__)
     grade.add_argument("notebook", type=Path, metavar="NOTEBOOK.ipynb")
-    grade.add_argument("--time-limit", type=_positive, default=600, metavar="S", help="seconds for all of it (600)")
-    grade.add_argument("--memory-limit", type=_positive, default=4096, metavar="MB", help="for its kernel (4096)")
-    grade.add_argument("--report", type=_writable, metavar="NAME", help="writes NAME.report.json and .txt")
-    grade.set_defaults(run=_grade)
+    grade.add_argument(
+        "--time-limit", type=arguments.positive, default=600, metavar="S", help="seconds for all of it (600)"
+    )
+    grade.add_argument(
+        "--memory-limit", type=arguments.positive, default=4096, metavar="MB", help="for its kernel (4096)"
+    )
+    grade.add_argument("--report", type=arguments.writable, metavar="NAME", help="writes NAME.report.json and .txt")
+    grade.set_defaults(run=_grade, parser=grade)
 
+
+def _add_doctor(commands):
     doctor = commands.add_parser("doctor", help="check this machine, and say what to do about what is wrong")
     doctor.set_defaults(run=_doctor)
-
-    options = parser.parse_args(arguments)
-    if options.command == "train":
-        _check_different(train, {name: getattr(options, name) for name in ("save", "history", "checkpoint")})
-    if options.command == "grade" and options.report is None and options.notebook.is_file():
-        try:
-            _writable(options.notebook.with_suffix(".report.json"))
-        except argparse.ArgumentTypeError as error:
-            grade.error(f"no report can be written beside the notebook, give --report NAME: {error}")
-    return options.run(options)
 
 
 def _say_all_letters():
@@ -108,81 +126,10 @@ def _check_different(parser, files):
             parser.error(f"argument --{name}: expected another file than --{other}'s, got {path}")
 
 
-def _positive(text):
-    return _whole_number(text, 1)
-
-
-def _seed(text):
-    seed = _whole_number(text, 0)
-    if seed >= 2**64:
-        raise argparse.ArgumentTypeError(f"expected a whole number below 2**64, got {text!r}")
-    return seed
-
-
-def _whole_number(text, minimum):
-    # More digits than that are no number that anybody means, and Python refuses to read thousands of them.
-    if not text.isdecimal() or len(text) > 100 or int(text) < minimum:
-        shown = text if len(text) <= 100 else f"{text[:100]}..."
-        raise argparse.ArgumentTypeError(f"expected a whole number, at least {minimum}, got {shown!r}")
-    return int(text)
-
-
-def _cells(text):
-    """The cells that a pattern names."""
-    from stncourse.reproduce import choose_cells
-
-    try:
-        return choose_cells([text])
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error).removeprefix("cells: ")) from error
-
-
-def _device(text):
-    """A device that works here: better to know before the digits are loaded."""
-    from stncourse.device import resolve_device
-
-    try:
-        return resolve_device(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error).removeprefix("device: ")) from error
-
-
-def _writable(text):
-    """A file that can be written: better to know before an hour of training than after."""
-    from stncourse._check import path as as_path
-    from stncourse._files import check_writable
-
-    try:
-        path = as_path("path", text)
-        if path.is_dir():
-            raise argparse.ArgumentTypeError(f"{path} is a folder, not a file")
-        if not path.parent.is_dir():
-            raise argparse.ArgumentTypeError(f"the folder {path.parent} does not exist")
-        return check_writable("path", path)
-    except (OSError, ValueError) as error:
-        raise argparse.ArgumentTypeError(str(error).removeprefix("path: ")) from error
-
-
-def _folder(text):
-    """A folder that can be written into, or be made: its nearest folder that is there can."""
-    from stncourse._check import path as as_path
-
-    try:
-        folder = as_path("path", text)
-        there = next(
-            parent for parent in (folder, *folder.absolute().parents) if parent.exists() or parent.is_symlink()
-        )
-        if not there.is_dir():
-            raise argparse.ArgumentTypeError(f"{there} is a file, not a folder")
-        _writable(there / "any")
-    except (OSError, ValueError) as error:
-        raise argparse.ArgumentTypeError(str(error).removeprefix("path: ")) from error
-    return folder
-
-
 def _train_together(options):
     """Started by torchrun, train together with the other processes: the same losses, sooner."""
-    from stncourse.distributed import ProcessLost, processes
+    _check_different(options.parser, {name: getattr(options, name) for name in ("save", "history", "checkpoint")})
+    from stncourse.training.distributed import ProcessLost, processes
 
     with processes(options.device) as (group, options.device):
         try:
@@ -197,9 +144,10 @@ def _train(options, first):
     import torch
 
     import stncourse
-    from stncourse.models import save_weights
-    from stncourse.reproduce import Distortion, distorted_test
-    from stncourse.training import evaluate, fit
+    from stncourse.data.distortions import Distortion, distorted_test
+    from stncourse.networks.weights import save_weights
+    from stncourse.training.evaluation import evaluate
+    from stncourse.training.fit import fit
 
     recipes = stncourse.TUTORIAL_RECIPE, stncourse.FAST_RECIPE, stncourse.BEST_RECIPE
     recipe = {recipe.name: recipe for recipe in recipes}[options.recipe]
@@ -255,7 +203,8 @@ def _written(name, path, write):
 def _reproduce(options):
     """Train cells of the paper's table 1, one JSON each. Ctrl-C stops it; the same command goes on."""
     import stncourse
-    from stncourse.reproduce import reproduce, table
+    from stncourse.paper.cells import table
+    from stncourse.paper.table1 import reproduce
 
     cells = options.cells and list(dict.fromkeys(cell for named in options.cells for cell in named))
     try:
@@ -263,7 +212,7 @@ def _reproduce(options):
         choices = {name: getattr(options, name) for name in ("budget", "seeds", "device", "precision", "measured_on")}
         results = reproduce(train, test, options.out, cells, **choices)
     except KeyboardInterrupt as interruption:
-        print(interruption or "interrupted", file=sys.stderr)
+        print(str(interruption) or "interrupted", file=sys.stderr)
         return 130
     except (ValueError, FloatingPointError, OSError) as error:  # no digits, other runs in the folder, a full disk
         print(error, file=sys.stderr)
@@ -275,8 +224,8 @@ def _reproduce(options):
 def _page(options):
     """Write the θ playground as one HTML page that needs no Python and no network: to hand out, or for the web."""
     from stncourse._files import replacing
-    from stncourse.data import load_digits
-    from stncourse.playground import page
+    from stncourse.data.mnist import load_digits
+    from stncourse.playground.page import page
 
     text = page(load_digits("test", source="offline").images[:200])
 
@@ -290,8 +239,13 @@ def _page(options):
 
 def _grade(options):
     """Run a student's notebook in a fresh kernel, judge its exercises, and write a report (JSON and text)."""
-    from stncourse.exercises._grade import main as grade
+    from stncourse.exercises.engine.grade import main as grade
 
+    if options.report is None and options.notebook.is_file():
+        try:
+            arguments.writable(options.notebook.with_suffix(".report.json"))
+        except argparse.ArgumentTypeError as error:
+            options.parser.error(f"no report can be written beside the notebook, give --report NAME: {error}")
     return grade(options)
 
 

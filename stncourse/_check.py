@@ -117,9 +117,16 @@ def as_pair(value):
     return values if values is not None and len(values) == 2 else None
 
 
+#: More pixels than this on a side nobody has; torch cannot count beyond 2**63.
+_LARGEST_SIDE = 2**31 - 1
+
+
 def image_size(name, value, *, minimum=1):
     """Return ``value`` as ``(height, width)``: a whole number for a square, a pair of them, or the shape of a batch."""
     sizes = _whole(value, (2, 4), minimum)
+    # Not asked of a size that is traced: an upper bound would become part of the graph.
+    if sizes is not None and any(type(size) is int and size > _LARGEST_SIDE for size in sizes):
+        raise ValueError(f"{name}: expected at most {_LARGEST_SIDE} pixels on a side, got {describe(value)}")
     if sizes is None:
         raise ValueError(
             f"{name}: expected an int >= {minimum} or a pair (height, width) of them, or the four of "
@@ -183,6 +190,8 @@ def path(name, value):
     """Return ``value`` as a Path, with ``~`` as the user's home."""
     if not isinstance(value, (str, os.PathLike)) or isinstance(value, bytes):
         raise TypeError(f"{name}: expected a path, got {describe(value)}")
+    if "\0" in str(value):
+        raise ValueError(f"{name}: expected a path, got {str(value)!r}, and no file's name holds a NUL")
     try:
         return Path(value).expanduser()
     except RuntimeError as error:

@@ -1,12 +1,13 @@
 """Files that are there whole or not at all, however many processes write them at once."""
 
 import contextlib
+import errno
 import glob
 import hashlib
 import os
 import secrets
 import shutil
-import tempfile
+import stat
 import time
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def replacing(path, *, text=False):
     """A new file to write to, which takes the place of ``path`` at the end of the block; after an error it does not.
 
     It is private to this block and lies in the same folder, so that the replacement is one step of the file system. A
-    path that is a link stays one: what it points to is replaced. What a killed process left behind is removed.
+    path that is a link stays one: what it points to is replaced. Who may read and write the file stays as it is; one
+    that is read-only is not replaced, though its folder would allow it. What a killed process left behind is removed.
 
     Args:
         path: the file; its folder has to be there. A device or a pipe is written to as it is.
@@ -45,10 +47,13 @@ def replacing(path, *, text=False):
             yield file
         return
     path = Path(os.path.realpath(path))
+    if kept := _kept(path):
+        raise PermissionError(errno.EACCES, kept, str(path))
     _remove_left_behind(path)
     handle, temporary = _private(path)
     try:
         with os.fdopen(handle, **how) as file:
+            _take_over_permissions(path, handle)  # before there is anything to read in it
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -64,6 +69,26 @@ def replacing(path, *, text=False):
 
 def _is_device(path):
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _kept(path):
+    """Why a file is not to be replaced, in words; None where nothing speaks against it."""
+    if not path.exists():
+        return None
+    if not os.access(path, os.W_OK):
+        return "is read-only"
+    if hasattr(os, "geteuid") and (me := os.geteuid()):  # root may
+        folder = path.parent.stat()
+        if folder.st_mode & stat.S_ISVTX and me not in (folder.st_uid, path.stat().st_uid):
+            return "belongs to somebody else, in a folder where only its owner can replace it"
+    return None
+
+
+def _take_over_permissions(path, handle):
+    """Give a new file the permissions of the one whose place it takes, if there is one."""
+    if hasattr(os, "fchmod"):
+        with contextlib.suppress(OSError):  # no such file; a file system without permissions
+            os.fchmod(handle, stat.S_IMODE(path.stat().st_mode) & 0o777)
 
 
 def _stem(path):
@@ -123,17 +148,27 @@ def check_writable(name, value):
         TypeError, ValueError, OSError: it cannot; ``name`` is the argument's.
     """
     path = _check.path(name, value)
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:  # a name too long, for example
+        raise OSError(f"{name}: cannot write {path} ({error.strerror or error})") from error
     if path.is_dir():
         raise IsADirectoryError(f"{name}: expected a file, {path} is a folder")
     if _is_device(path):
         return path
-    folder = Path(os.path.realpath(path)).parent
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{name}: expected a file in a folder that exists, {folder} does not")
+    real = Path(os.path.realpath(path))
+    if not real.parent.is_dir():
+        raise FileNotFoundError(f"{name}: expected a file in a folder that exists, {real.parent} does not")
+    if kept := _kept(real):
+        raise PermissionError(f"{name}: expected a file that can be replaced, {path} {kept}")
     try:
-        tempfile.TemporaryFile(dir=folder).close()
+        handle, temporary = _private(real)
+        os.close(handle)
+        temporary.unlink()
     except OSError as error:
-        raise OSError(f"{name}: cannot write into the folder {folder} ({error.strerror or error})") from error
+        raise OSError(f"{name}: cannot write into the folder {real.parent} ({error.strerror or error})") from error
     return path
 
 

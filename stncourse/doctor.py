@@ -88,7 +88,7 @@ def _device():
 
 def _data():
     """Looks only: a doctor does not start a download."""
-    from stncourse.data import SPLITS, cached, load_digits
+    from stncourse.data.mnist import SPLITS, cached, load_digits
 
     offline = [len(load_digits(split, source="offline")) for split in SPLITS]
     if all(cached(split) for split in SPLITS):
@@ -99,7 +99,8 @@ def _data():
 
 def _cache():
     """Where MNIST is kept. Without such a folder the course has its offline digits."""
-    from stncourse.data import SPLITS, cache_folder, cached
+    from stncourse.data.cache import cache_folder
+    from stncourse.data.mnist import SPLITS, cached
 
     try:
         folder = cache_folder()

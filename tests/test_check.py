@@ -86,6 +86,13 @@ def test_what_is_no_size_is_refused(value):
         _check.image_size("size", value)
 
 
+@pytest.mark.parametrize("value", [2**31, 2**70, (3, 2**63), (1, 1, 2**64, 4), np.int64(2**40)], ids=repr)
+def test_a_size_that_torch_cannot_count_is_refused(value):
+    with pytest.raises(ValueError, match=r"^size: expected at most 2147483647 pixels on a side, got"):
+        _check.image_size("size", value)
+    assert _check.image_size("size", 2**31 - 1) == (2**31 - 1,) * 2
+
+
 @pytest.mark.parametrize("value", [np.array(["a", "b"]), torch.zeros(2), ["a"], None], ids=repr)
 def test_what_is_no_choice_is_refused_even_if_it_compares_oddly(value):
     with pytest.raises(ValueError, match=r"^mode: expected one of 'a', 'b', got"):

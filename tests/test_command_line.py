@@ -163,9 +163,10 @@ def nothing_is_done(monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("it went on")
 
-    for name in ("load_digits", "data.load_digits", "training.fit", "reproduce.reproduce", "playground.page"):
+    ours = "data.mnist.load_digits", "training.fit.fit", "paper.table1.reproduce", "playground.page.page"
+    for name in ("load_digits", *ours):
         monkeypatch.setattr(f"stncourse.{name}", fail)
-    monkeypatch.setattr("stncourse.exercises._grade.grade", fail)
+    monkeypatch.setattr("stncourse.exercises.engine.grade.grade", fail)
 
 
 @pytest.mark.skipif(CLOSED is None, reason="needs a folder that nobody can write into")
@@ -257,7 +258,7 @@ def test_a_full_disk_during_the_training_is_a_sentence(few_digits, tmp_path, mon
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("stncourse.training.fit", full)
+    monkeypatch.setattr("stncourse.training.fit.fit", full)
     assert main(FAST) == 1
     assert "No space" in capsys.readouterr().err
 
@@ -367,3 +368,18 @@ def test_playground_writes_a_page_that_needs_nothing_else(tmp_path, capsys):
     assert "http:" not in text
     assert "https:" not in text
     assert f"{page}: {len(text) / 1000:.0f} kB" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["train", "reproduce table1", "playground a.html", "grade a.ipynb", "doctor"])
+def test_ctrl_c_at_any_moment_is_one_sentence_and_exit_code_130(command, tmp_path):
+    """Here while a command imports what it needs."""
+    program = (
+        "import sys\nfrom stncourse.__main__ import main\n"
+        "class Interrupting:\n"
+        "    def find_spec(name, *_):\n"
+        "        if name in ('torch', 'stncourse.doctor'): raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting)\nsys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, *command.split()]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr, done.stdout) == (130, "interrupted\n", "")

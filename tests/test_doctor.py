@@ -12,7 +12,7 @@ import platformdirs
 import pytest
 from run_python import run_python
 
-from stncourse import data, doctor
+from stncourse import doctor
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def test_an_unwritable_cache_is_a_note_with_the_remedy(tmp_path, monkeypatch):
 @pytest.mark.parametrize("has_mnist", [True, False])
 def test_a_cache_that_can_only_be_read_needs_no_note_if_mnist_is_in_it(monkeypatch, has_mnist):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    monkeypatch.setattr(data, "cached", lambda split, root=None: has_mnist)
+    monkeypatch.setattr("stncourse.data.mnist.cached", lambda split, root=None: has_mnist)
     code, text = run()
     assert code == 0
     assert ("ok     cache" in text) is has_mnist

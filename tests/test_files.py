@@ -121,6 +121,46 @@ def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path):
     assert len(modes) == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="permissions of Unix")
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_a_file_keeps_its_permissions_also_while_it_is_written(tmp_path, mode):
+    path = tmp_path / "private"
+    path.write_text("old")
+    path.chmod(mode)
+    with replacing(path, text=True) as file:
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == mode
+        file.write("new")
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_a_read_only_file_is_not_replaced(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    path.chmod(0o444)
+    # For root too, who may write everything.
+    monkeypatch.setattr(os, "access", lambda path, mode: bool(os.stat(path).st_mode & stat.S_IWUSR))
+    with pytest.raises(PermissionError, match="is read-only"):
+        write(path, "new")
+    with pytest.raises(PermissionError, match=r"^save: expected a file that can be replaced, .* is read-only$"):
+        check_writable("save", path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners of Unix")
+def test_somebody_elses_file_in_a_folder_like_tmp_is_said_at_the_start(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    stranger = path.stat().st_uid + 1
+    monkeypatch.setattr(os, "geteuid", lambda: stranger)
+    monkeypatch.setattr(os, "access", lambda path, mode: True)
+    assert check_writable("save", path) == path
+    tmp_path.chmod(0o1777)
+    with pytest.raises(PermissionError, match=r"^save: .* belongs to somebody else"):
+        check_writable("save", path)
+    assert check_writable("save", tmp_path / "new") == tmp_path / "new"
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of Unix")
 def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
     pipe, seen = tmp_path / "pipe", []
@@ -142,3 +182,9 @@ def test_what_cannot_be_written_is_said_by_name(tmp_path):
     with pytest.raises(OSError, match=r"^save: "):
         check_writable("save", tmp_path / "file" / "x")
     assert check_writable("save", str(tmp_path / "x")) == tmp_path / "x"
+    for name in ("a\0b", "x" * 300):
+        with pytest.raises((ValueError, OSError), match=r"^save: "):
+            check_writable("save", tmp_path / name)
+    longest = tmp_path / ("é" * 127)
+    assert check_writable("save", longest) == longest
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -184,9 +184,9 @@ def test_links_to_other_notebooks_lead_somewhere(path, notebook):
 def test_tests_that_are_named_exist(notebook):
     defined = {
         name
-        for path in (PROJECT / "tests").glob("*.py")
+        for path in (PROJECT / "tests").rglob("*.py")
         for name in re.findall(r"(?m)^def (test_\w+)\(", path.read_text(encoding="utf-8"))
-    } | {path.stem for path in (PROJECT / "tests").glob("test_*.py")}
+    } | {path.stem for path in (PROJECT / "tests").rglob("test_*.py")}
     assert set(re.findall(r"\btest_\w+", text_of(notebook))) <= defined
 
 

@@ -1,11 +1,13 @@
-"""The package as a whole: names, floors, import cost, doctests, version."""
+"""The package as a whole: names, rooms, import cost, doctests, version."""
 
-import ast
 import doctest
 import importlib
 import inspect
 import io
 import json
+import os
+import shutil
+import subprocess
 import sys
 import tomllib
 from contextlib import redirect_stdout
@@ -18,59 +20,11 @@ from run_python import run_python
 import stncourse
 
 ROOT = Path(stncourse.__file__).parent
-MODULES = sorted([path.stem for path in ROOT.glob("*.py") if path.stem != "__init__"] + ["exercises"])
-
-# A module imports only from lower floors. A module of a name that is not here is refused: give it a floor.
-FLOORS = {
-    "_check": -1,
-    "_precision": -1,
-    "_modes": -1,
-    "_files": 0,
-    "_state": 0,
-    "_contract": 1,
-    "device": 0,
-    "distributed": 1,
-    "convolution": 0,
-    "_pictures": 0,
-    "data": 0,
-    "images": 1,
-    "_shown": 1,
-    "localization": 1,
-    "_memory": -1,
-    "grids": 1,
-    "splines": 1,
-    "sampling": 1,
-    "distortions": 1,
-    "augmentation": 2,
-    "transformer": 2,
-    "checkpoints": 1,
-    "models": 3,
-    "paper_models": 3,
-    "training": 4,
-    "visualization": 4,
-    "animation": 4,
-    "diagnosis": 4,
-    "diagrams": 4,
-    "playground": 4,
-    "widgets": 5,
-    "control_points": 5,
-    "exercises": 5,
-    "reproduce": 5,
-    "doctor": 5,
-    "__main__": 6,
-}
-# Neighbours on one floor that may be used all the same, and why.
-EXCEPTIONS = {
-    ("animation", "visualization"),  # a film is figures in a row
-    ("data", "device"),  # batches live on a device
-    ("data", "_files"),  # a download is there whole or not at all
-    ("splines", "grids"),  # a grid generator like those, in a file of its own
-    ("distortions", "grids"),  # distortions is built from grids
-    ("distortions", "sampling"),  # ... and sampling
-    ("distortions", "splines"),  # ... and splines
-    ("diagrams", "visualization"),  # diagrams are drawn with its helpers
-}
-
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in ROOT.rglob("*.py")
+    if path != ROOT / "__init__.py"
+)
 
 # Names
 
@@ -105,52 +59,51 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = stncourse.SpacialTransformer
 
 
-# Floors
+# The rooms of the house: the contract is in pyproject.toml
 
 
-def imported_modules(name):
-    """The stncourse modules that a module's source imports, at its top or inside functions."""
-    if (ROOT / name).is_dir():  # a module of several files: its own are no floor
-        for path in (ROOT / name).glob("*.py"):
-            yield from set(imported_modules(f"{name}/{path.stem}")) - {name}
-        return
-    tree = ast.parse((ROOT / f"{name}.py").read_text(encoding="utf-8"))
-    aliases = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                first, _, rest = alias.name.partition(".")
-                if first == "stncourse":
-                    if rest:
-                        yield rest.split(".")[0]
-                    else:
-                        aliases.add(alias.asname or "stncourse")
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name}: relative import"
-            package, _, rest = node.module.partition(".")
-            if package == "stncourse":
-                yield from [rest.split(".")[0]] if rest else [home(alias.name) for alias in node.names]
-    for node in ast.walk(tree):  # stncourse.Digits after `import stncourse`
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
-            yield home(node.attr)
+def imports_checked_in(folder):
+    """import-linter's verdict on the package in a folder, by this project's contract."""
+    shutil.copy(ROOT.parent / "pyproject.toml", folder)
+    command = (
+        "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command(['--no-cache']))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONIOENCODING": "utf-8"}
+    return subprocess.run([sys.executable, "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
 
 
-def home(name):
-    """The module a name in ``from stncourse import name`` comes from."""
-    return name if name in FLOORS else stncourse._MODULE_OF.get(name, "_check")  # __version__ and the like: no floor
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_modules_import_only_from_lower_floors(name):
-    assert name in FLOORS, f"give {name} a floor"
-    for imported in imported_modules(name):
-        lower = FLOORS[imported] < FLOORS[name]
-        assert lower or (name, imported) in EXCEPTIONS, f"{name} imports {imported}, which is not on a lower floor"
-
-
-def test_the_floors_test_sees_imports():
-    assert {"grids", "sampling", "localization", "_check"} <= set(imported_modules("transformer"))
-    assert {"data", "reproduce", "models", "training"} <= set(imported_modules("__main__"))
+@pytest.mark.parametrize(
+    ("room", "statement", "broken"),
+    [
+        (None, "", ""),
+        (
+            "transformer/grids.py",
+            "from stncourse.data import digits",
+            "transformer is not allowed to import stncourse.data",
+        ),
+        (
+            "data/mnist.py",
+            "def f():\n    from stncourse.training.fit import fit",
+            "data is not allowed to import stncourse.training",
+        ),
+        (
+            "paper/cells.py",
+            "import stncourse.playground.scene",
+            "paper is not allowed to import stncourse.playground",
+        ),
+        ("attic.py", "", "attic"),
+    ],
+)
+def test_a_room_imports_only_from_rooms_below_it(tmp_path, room, statement, broken):
+    shutil.copytree(ROOT, tmp_path / "stncourse", ignore=shutil.ignore_patterns("__pycache__", "assets"))
+    (tmp_path / "stncourse" / "assets").mkdir()
+    if room:
+        with (tmp_path / "stncourse" / room).open("a", encoding="utf-8") as file:
+            file.write(f"\n{statement}\n")
+    verdict = imports_checked_in(tmp_path)
+    said = verdict.stdout + verdict.stderr
+    assert (verdict.returncode == 0) == (room is None), said
+    assert broken in said
 
 
 # Import cost

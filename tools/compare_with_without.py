@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from stncourse import FAST_RECIPE, DigitCNN, Digits, STNClassifier, distort, evaluate, fit, load_digits
-from stncourse.training import describe_hardware
+from stncourse.training.history import describe_hardware
 
 TARGET = Path(__file__).parents[1] / "stncourse" / "assets" / "with_and_without_stn.json"
 RECIPE = FAST_RECIPE.but(epochs=4, localization_until=1.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stncourse.data import SPLITS, load_digits
+from stncourse.data.mnist import SPLITS, load_digits
 
 PER_CLASS = {"train": 500, "test": 100}
 TARGET = Path(__file__).parents[1] / "stncourse" / "assets" / "digits.npz"

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from stncourse import FAST_RECIPE, Digits, STNClassifier, distort, evaluate, fit, load_digits
-from stncourse.models import save_weights
+from stncourse.networks.weights import save_weights
 
 TARGET = Path(__file__).parents[1] / "stncourse" / "assets" / "stn_rts.safetensors"
 IMAGE_SIZE, OUTPUT_SIZE, SEED = 42, 28, 0

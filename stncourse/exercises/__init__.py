@@ -1,8 +1,9 @@
 """Exercises that check themselves, and say what is wrong.
 
-Each notebook from 01 on ends with some. ``_model`` says what an exercise is and judges, ``_observe`` runs an
-attempt safely, ``_01`` to ``_12`` hold the exercises of each notebook: the one source of task, stub, hints and
-solution (``tools/write_exercises.py`` puts them into the notebooks).
+Each notebook from 01 on ends with some. ``tasks`` holds them, one file a notebook: the one source of task, stub, hints
+and solution (``tools/write_exercises.py`` puts them into the notebooks). What several tasks share lies beside it:
+``classic_mistakes``, ``inputs``, ``pictures``. ``engine`` runs an attempt safely, compares, judges and shows; its
+docstring is a map of its files.
 """
 
 import difflib
@@ -11,28 +12,31 @@ from functools import cache
 from importlib import import_module
 
 from stncourse import _check
-from stncourse.exercises import _progress
-from stncourse.exercises._model import CheckResult
-from stncourse.exercises._observe import as_torch_starts, observe_answer
-from stncourse.exercises._show import show
+from stncourse.exercises.engine.exercise import CheckResult
+from stncourse.exercises.engine.observe import observe_answer
+from stncourse.exercises.engine.progress import load_progress, record
+from stncourse.exercises.engine.show import show
+from stncourse.exercises.engine.torch_defaults import as_torch_starts
 
 __all__ = ["CheckResult", "check", "exercises_of", "find", "progress"]
 
-#: The notebooks that have exercises, by their first two digits.
-NOTEBOOKS = {
-    "01": "Data loading",
-    "02": "Localization network",
-    "03": "Grid generator",
-    "04": "Sampler",
-    "05": "Training",
-    "06": "Visualization",
-    "07": "Playground",
-    "08": "Clinic",
-    "09": "Beyond affine",
-    "10": "The paper's results",
-    "11": "When STNs fail",
-    "12": "Your own experiments",
+#: The notebooks that have exercises: the name that each shares with its file in ``tasks``, and its title.
+_NOTEBOOKS = {
+    "01_data_loading": "Data loading",
+    "02_localization_network": "Localization network",
+    "03_grid_generator": "Grid generator",
+    "04_sampler": "Sampler",
+    "05_training": "Training",
+    "06_visualization": "Visualization",
+    "07_theta_playground": "Playground",
+    "08_training_clinic": "Clinic",
+    "09_beyond_affine": "Beyond affine",
+    "10_paper_results": "The paper's results",
+    "11_when_stns_fail": "When STNs fail",
+    "12_your_own_experiments": "Your own experiments",
 }
+#: Their titles, by their first two digits.
+NOTEBOOKS = {name[:2]: title for name, title in _NOTEBOOKS.items()}
 
 
 def check(name, attempt):
@@ -64,7 +68,7 @@ def check(name, attempt):
 
     with as_torch_starts():
         verdict = exercise.judge(observe)
-        note = _progress.record(exercise.name, verdict.result.passed)
+        note = record(exercise.name, verdict.result.passed)
         show(exercise, verdict, note)
     return verdict.result
 
@@ -85,7 +89,7 @@ def progress(reset=False):
     """
     if not isinstance(reset, bool):
         raise TypeError(f"reset: expected True or False, got {_check.describe(reset)}")
-    return _progress.load({f"{key} {title}": names(key) for key, title in NOTEBOOKS.items()}, reset)
+    return load_progress({f"{key} {title}": names(key) for key, title in NOTEBOOKS.items()}, reset)
 
 
 def find(name):
@@ -107,7 +111,8 @@ def exercises_of(notebook):
     """The exercises of the notebook with these two digits, in order; () where it has none."""
     if notebook not in NOTEBOOKS:
         return ()
-    exercises = import_module(f"stncourse.exercises._{notebook}").EXERCISES
+    (name,) = (name for name in _NOTEBOOKS if name.startswith(notebook))
+    exercises = import_module(f"stncourse.exercises.tasks.{name}").EXERCISES
     return tuple(replace(exercise, notebook=notebook) for exercise in exercises)
 
 

@@ -8,7 +8,7 @@ from lab import VIEWPORT, drag, is_outside, load_script, picture_of, until
 from PIL import Image
 
 from stncourse import control_points_playground
-from stncourse.control_points import REACH, home, presets, warp
+from stncourse.playground.warping import REACH, home, presets, warp
 
 PANEL = 336
 LOOK = """([scene, base, weights, trials]) => {

@@ -4,7 +4,7 @@ import lab
 import pytest
 from PIL import Image
 
-from stncourse.animation import Film
+from stncourse.figures.film import Film
 
 NOTE_WORDS = """() => {
     window.words = [];

@@ -1,5 +1,7 @@
 """The playground's script in a browser: the same pixels and words as Python's, and the page without Python."""
 
+from importlib import resources
+
 import lab
 import pytest
 import torch
@@ -7,19 +9,10 @@ import torch.nn.functional as F
 
 from stncourse import load_digits
 from stncourse.__main__ import main
-from stncourse.playground import (
-    DIRECTIONS,
-    IDENTITY,
-    LIMITS,
-    MODES,
-    PADDINGS,
-    Settings,
-    browser_script,
-    compose,
-    output_from_picture,
-    render,
-    scene,
-)
+from stncourse.playground.parameters import IDENTITY, LIMITS, compose
+from stncourse.playground.picture import output_from_picture
+from stncourse.playground.scene import DIRECTIONS, MODES, PADDINGS, Settings, render, scene
+from stncourse.playground.scripts import joined
 
 IMAGES = load_digits("test", source="offline").images
 WARP = """([pixels, scene, theta]) => {
@@ -34,7 +27,7 @@ def page(tmp_path_factory, open_page):
     path = tmp_path_factory.mktemp("page") / "theta.html"
     assert main(["playground", str(path)]) == 0
     page = open_page(path)
-    lab.load_script(page, browser_script())
+    lab.load_script(page, joined("theta.js"))
     return page
 
 
@@ -84,6 +77,23 @@ def test_the_script_composes_and_inverts_as_python_does(page):
         assert page.evaluate("theta => script.invert(script.invert(theta))", theta) == pytest.approx(theta, abs=1e-6)
     for singular in ((0,) * 6, (1, 2, 0, 2, 4, 1), (0.3, 0.1, 0, 0.9, 0.3, 0)):
         assert page.evaluate("theta => script.invert(theta)", list(singular)) is None
+
+
+@pytest.mark.parametrize("name", ["page.js", "sheet.js", "stn.js", "theta.js"])
+def test_a_browser_loads_the_scripts_as_they_lie_there(new_context, name):
+    """They are modules that import from each other; what a widget or a page gets is joined."""
+    page, address = new_context().new_page(), "http://scripts.localhost/"
+
+    def answer(route):
+        file = route.request.url.removeprefix(address)
+        body = (resources.files("stncourse.playground") / file).read_text(encoding="utf-8") if file else ""
+        route.fulfill(body=body, content_type="text/javascript" if file else "text/html")
+
+    page.route(f"{address}**", answer)
+    page.goto(address)
+    names = page.evaluate("async name => Object.keys(await import(name))", f"./{name}")
+    assert set(names) >= {"stn.js": {"bilinear"}, "page.js": {"playgroundIn"}}.get(name, {"default", "words"})
+    page.context.close()
 
 
 def shown(page):

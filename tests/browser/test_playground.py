@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from lab import drag, errors_in, is_outside, until
 
 from stncourse import normalize, theta_playground
-from stncourse.playground import IDENTITY, PRESETS, output_from_picture
+from stncourse.playground.parameters import IDENTITY, PRESETS
+from stncourse.playground.picture import output_from_picture
 
 
 @functools.cache

@@ -1,0 +1,1 @@
+"""What the network sees: digits, pictures of one's own, and what distorts them."""

@@ -1,0 +1,183 @@
+"""What was passed so far, as JSON in the user's data folder."""
+
+import contextlib
+import datetime
+import html
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from stncourse._files import replacing
+from stncourse.exercises.engine.safe_text import encodable, readable
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_WIDTH = 12
+_PATIENCE = 10.0  # seconds for the others that wait for the file
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is done, per notebook. Shows itself, in a notebook as bars.
+
+    Attributes:
+        done: names of the exercises passed.
+        notebooks: notebook -> names of its exercises.
+        note: a sentence, should the file have been unreadable.
+    """
+
+    done: tuple
+    notebooks: dict
+    note: str = ""
+
+    def counts(self):
+        """(notebook, done, all) for each notebook."""
+        return [(title, sum(name in self.done for name in own), len(own)) for title, own in self.notebooks.items()]
+
+    def __repr__(self):
+        width = max(map(len, self.notebooks), default=0)
+        full, empty = "█░" if encodable("█░", sys.stdout) == "█░" else "#."
+        lines = [
+            f"{title:<{width}}  {full * round(_WIDTH * done / every):{empty}<{_WIDTH}}  {done} of {every}"
+            for title, done, every in self.counts()
+        ]
+        return encodable("\n".join([*lines, self._sentence(), *([self.note] if self.note else [])]), sys.stdout)
+
+    def _repr_html_(self):
+        rows = "".join(
+            f"<tr><td style='text-align:left'>{html.escape(title)}</td>"
+            f"<td style='text-align:left'><progress value='{done}' max='{every}' "
+            f"aria-label='{html.escape(title)}'></progress></td><td style='text-align:left'>{done} of {every}</td></tr>"
+            for title, done, every in self.counts()
+        )
+        note = f"<br>{html.escape(self.note)}" if self.note else ""
+        return f"<table>{rows}</table><p>{html.escape(self._sentence())}{note}</p>"
+
+    def _sentence(self):
+        done, every = (sum(column) for column in list(zip(*self.counts(), strict=True))[1:])
+        return f"{done} of {every} exercises done"
+
+
+def file():
+    """Where it is kept: in ``STNCOURSE_PROGRESS_DIR``, else in this user's data folder.
+
+    Raises:
+        OSError: this user has no home folder, and the variable names none.
+    """
+    import platformdirs
+
+    try:
+        folder = os.environ.get("STNCOURSE_PROGRESS_DIR") or platformdirs.user_data_path("stncourse")
+        return Path(folder).expanduser() / "progress.json"
+    except RuntimeError as error:
+        raise OSError("this user has no home folder; set STNCOURSE_PROGRESS_DIR to a folder") from error
+
+
+def load_progress(notebooks, reset=False):
+    """The Progress in these notebooks."""
+    note = ""
+    if reset:
+        try:
+            with _alone(file()) as path:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            note = f"The old progress could not be removed: {error.strerror or error}."
+    passed, problem = _read()
+    return Progress(tuple(passed), notebooks, note or problem)
+
+
+def record(name, passed):
+    """Keep that ``name`` was passed. Returns a sentence if that failed: a full disk must not spoil a right answer."""
+    if not passed or name in _read()[0]:
+        return ""
+    try:
+        with _alone(file()) as path:
+            done, problem = _read()  # once more: another process may have been quicker
+            if problem:
+                os.replace(path, _free_name(path))
+            done.setdefault(name, datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
+            with replacing(path, text=True) as target:
+                json.dump({"version": 1, "passed": done}, target, indent=1)
+    except OSError as error:
+        return f"(Your progress could not be saved: {_in_words(error)}.)"
+    return problem
+
+
+def _read():
+    """(name -> when, "") or ({}, a sentence)."""
+    try:
+        passed = json.loads(file().read_text(encoding="utf-8"))["passed"]
+        return {str(name): str(when) for name, when in passed.items()}, ""
+    except FileNotFoundError:
+        return {}, ""
+    except OSError as error:
+        return {}, f"Your progress cannot be kept: {_in_words(error)}."
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return (
+            {},
+            "The file with your progress could not be read, so this starts anew; the old one will be kept beside it.",
+        )
+
+
+def _in_words(error):
+    return readable(f"{error.filename}: {error.strerror}" if error.strerror and error.filename else str(error))
+
+
+def _free_name(path):
+    """A name for a broken file, beside it."""
+    names = (path.with_suffix(f".broken{number}.json") for number in ("", *range(2, 1000)))
+    return next((name for name in names if not name.exists()), path.with_suffix(".broken.json"))
+
+
+@contextlib.contextmanager
+def _alone(path):
+    """Hold the lock on ``path``, whose folder is made; no other process that waits for it holds it meanwhile.
+
+    The lock is a file that is there only as long. Should its process be killed, the system lets go of it.
+
+    Raises:
+        OSError: it cannot be had.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f".{path.name}.lock")
+    until = time.monotonic() + _PATIENCE
+    while (handle := _locked(lock)) is None:
+        if time.monotonic() > until:
+            raise OSError(f"another process holds {lock}")
+        time.sleep(0.01)
+    try:
+        yield path
+    finally:
+        if fcntl:
+            lock.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _locked(lock):
+    """A handle of the lock, or None while another process has it."""
+    if not fcntl:
+        try:
+            # O_TEMPORARY: Windows removes the file when its process closes it, or ends.
+            return os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_TEMPORARY)
+        except (FileExistsError, PermissionError):
+            return None
+    handle = os.open(lock, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(handle).st_nlink:  # else its holder has removed it since it was opened: it locks nobody out
+            return handle
+    except BlockingIOError:
+        pass
+    except OSError:  # a file system without locks: better two writers than none
+        return handle
+    except BaseException:
+        os.close(handle)
+        raise
+    os.close(handle)
+    return None

@@ -1,0 +1,266 @@
+"""Exercises of notebook 03, the grid generator."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from stncourse.exercises.classic_mistakes import (
+    hw_transposed,
+    other_align_corners,
+    shift_negated,
+    theta_inverted,
+    theta_transposed,
+    xy_swapped,
+)
+from stncourse.exercises.engine.functions import Code
+from stncourse.exercises.engine.questions import Question
+from stncourse.exercises.inputs import FLOATS, cases_by_size, thetas
+from stncourse.exercises.pictures import places
+from stncourse.transformer.grids import affine_grid
+
+WHICH_WAY = Question(
+    name="which_way",
+    title="Which way does it go?",
+    task="""
+θ is the identity, only with $t_y = +0.4$. Remember that y points **down**. Which way does the *digit* move? Answer
+without running anything: `"up"`, `"down"`, `"left"` or `"right"`.
+""",
+    hints=(
+        "θ moves the *frame*. Which way is +y?",
+        "The frame goes down. What happens to a landscape when you lower your head?",
+    ),
+    variable="digit_goes",
+    options=("up", "down", "left", "right"),
+    answer=lambda: "up",
+    explanation="The frame goes down, so what is seen through it comes out further up: θ maps output → input.",
+    mistakes={
+        "translation sign": ("down", "ty = +0.4 moves the *frame* down. What you see through it goes the other way."),
+        "x and y swapped": (
+            "left",
+            "That would be tx: the first number of a place is x (to the right), the second y (down). ty moves along y.",
+        ),
+        "x and y swapped, translation sign": (
+            "right",
+            "ty moves along y, up or down; and the digit goes against the frame.",
+        ),
+    },
+)
+
+
+def my_pixel_centers(count, align_corners):
+    """Where the centres of `count` pixels lie on the ruler from -1 to 1: float32, (count,)."""
+    steps = torch.arange(count, dtype=torch.float32)
+    if not align_corners:
+        return (2 * steps + 1) / count - 1
+    if count == 1:
+        return torch.zeros(1)
+    return 2 * steps / (count - 1) - 1
+
+
+def _centers_one_by_one(count, align_corners):
+    if align_corners:  # the ruler's ends are the centres of the first and last pixel
+        length, first = (count - 1, 0.0)
+    else:  # ... or the outer edges of the row
+        length, first = (count, 0.5)
+    places = [2 * (first + i) / length - 1 if length else 0.0 for i in range(count)]
+    return torch.tensor(places, dtype=torch.float32)
+
+
+PIXEL_CENTERS = Code(
+    name="pixel_centers",
+    title="Two rulers",
+    task="""
+Write the ruler, in both opinions: the places of the centres of `count` pixels between −1 and 1. With
+`align_corners=False`, ±1 are the outer *edges* of the row, with `True` the *centres* of the first and last pixel.
+One lone pixel lies at 0 either way.
+""",
+    hints=(
+        "Draw four pixels as boxes. How wide is one when the whole row is 2 wide? Where is the middle of the first?",
+        "`False`: a pixel is `2 / count` wide, and the first centre is half of that from −1. `True`: from first to "
+        "last centre there are `count - 1` steps.",
+        "`True` with one pixel would divide by 0: answer that case first.",
+    ),
+    solution=my_pixel_centers,
+    specification=_centers_one_by_one,
+    cases=lambda: [(count, align) for count in (1, 2, 3, 4, 7, 28) for align in (False, True)],
+    mistakes={
+        "wrong align_corners": (
+            lambda count, align_corners: _centers_one_by_one(count, not align_corners),
+            "The two rulers are exchanged: with `align_corners=True` the *centres* of the outer pixels lie at ±1.",
+        ),
+        "align_corners not honoured": (
+            lambda count, align_corners: _centers_one_by_one(count, False),
+            "You answer the same for both rulers. With `align_corners=True` the first centre lies at −1 itself.",
+        ),
+        "off by half a pixel": (
+            lambda count, align_corners: (
+                _centers_one_by_one(count, True) if align_corners else 2 * torch.arange(count) / count - 1
+            ),
+            "Those are the *left edges* of the pixels: "
+            "with `align_corners=False` a centre lies half a pixel further right.",
+        ),
+    },
+)
+
+
+def grid_from_memory(theta, size):
+    """theta (N, 2, 3), size (height, width) -> grid (N, height, width, 2), last axis (x, y)."""
+    height, width = size
+    x = (2 * torch.arange(width, dtype=theta.dtype) + 1) / width - 1
+    y = (2 * torch.arange(height, dtype=theta.dtype) + 1) / height - 1
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    base_grid = torch.stack([x, y, torch.ones_like(x)], dim=-1).view(-1, 3)
+    return (base_grid @ theta.transpose(1, 2)).view(-1, height, width, 2)
+
+
+def _grid(theta, size):
+    return F.affine_grid(theta, (len(theta), 1, *size), align_corners=False)
+
+
+def _grid_cases():
+    identity = torch.eye(2, 3, dtype=torch.float64)[None]
+    right = torch.tensor([[[1.0, 0.0, 0.4], [0.0, 1.0, 0.0]]], dtype=torch.float64)
+    turned = torch.tensor([[[0.8, -0.6, 0.0], [0.6, 0.8, 0.0]]], dtype=torch.float64)
+    simple = [(theta, size) for size in ((1, 1), (1, 2), (2, 3)) for theta in (identity, right, turned)]
+    random = [
+        (thetas(count, dtype, seed=count), size)
+        for count, size in ((1, (1, 4)), (2, (3, 2)), (3, (4, 5)), (5, (6, 6)))
+        for dtype in FLOATS
+    ]
+    return cases_by_size(simple + random)
+
+
+def _half_a_pixel(theta, size):
+    height, width = size
+    x = 2 * torch.arange(width, dtype=theta.dtype) / width - 1
+    y = 2 * torch.arange(height, dtype=theta.dtype) / height - 1
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    return torch.einsum("nij,hwj->nhwi", theta, torch.stack([x, y, torch.ones_like(x)], dim=-1))
+
+
+AFFINE_GRID = Code(
+    name="affine_grid",
+    title="The grid, from memory",
+    task="""
+Scroll so that `my_affine_grid` above is out of sight, and write it again: θ times the base grid, for a batch of θ
+and any size, with `align_corners=False`. Equal to torch's, and its gradient by θ too.
+""",
+    hints=(
+        "Three steps: the centres along x and along y; the base grid of all $(x, y, 1)$; the product with θ.",
+        "`torch.meshgrid(y, x, indexing='ij')` makes the places of all pixels, row by row. "
+        "Stack them as (x, y, 1), x first.",
+        "One place is a *row* (x, y, 1), so the product is `base @ theta.transpose(1, 2)`, "
+        "and a view brings back height and width.",
+    ),
+    solution=grid_from_memory,
+    specification=_grid,
+    cases=_grid_cases,
+    differentiable=(0,),
+    draw=places,
+    example=lambda: (torch.tensor([[[0.8, -0.3, 0.1], [0.3, 0.8, 0.0]]]), (4, 6)),
+    mistakes={
+        "x and y swapped": (
+            xy_swapped(_grid),
+            "x and y are swapped in the answer: a place is (x, y), the column first, "
+            "though an image is indexed [row, column].",
+        ),
+        "x and y swapped in the base grid": (
+            lambda theta, size: _grid(theta[:, :, [1, 0, 2]], size),
+            "x and y are swapped *before* θ: stack the base grid as (x, y, 1). "
+            "Along a row of the image it is x that grows.",
+        ),
+        "inverse θ": (
+            theta_inverted(_grid),
+            "You use the inverse of θ. θ maps output → input already: the output's place goes in, "
+            "the input's comes out.",
+        ),
+        "wrong align_corners": (
+            other_align_corners(affine_grid),
+            "That is `align_corners=True`: your first and last centre lie at ±1. "
+            "Here ±1 are the outer *edges* of the image.",
+        ),
+        "translation sign": (
+            shift_negated(_grid),
+            "The shift has the wrong sign: tx and ty are simply added to the place.",
+        ),
+        "no translation": (
+            lambda theta, size: _grid(theta * torch.tensor([1.0, 1, 0], dtype=theta.dtype), size),
+            "θ's last column has no effect: the base grid needs a 1 behind x and y.",
+        ),
+        "off by half a pixel": (
+            _half_a_pixel,
+            "Everything is off by half a pixel: you take the pixels' left and top *edges*. "
+            "A centre lies at (2i + 1)/n − 1.",
+        ),
+        "H and W transposed": (
+            hw_transposed(_grid),
+            "Height and width are exchanged: `size` is (height, width), "
+            "and the grid has `height` rows of `width` places.",
+        ),
+        "θ transposed": (
+            theta_transposed(_grid),
+            "θ's left 2×2 block is used transposed, which turns the other way: a place is a row here, "
+            "so θ has to be transposed once.",
+        ),
+    },
+)
+
+
+def turn_in_pixels(degrees, size):
+    """degrees, size (height, width) -> θ (2, 3) float32 of a frame turned clockwise."""
+    height, width = size
+    angle = math.radians(degrees)
+    c, s = math.cos(angle), math.sin(angle)
+    return torch.tensor([[c, -s * height / width, 0.0], [s * width / height, c, 0.0]])
+
+
+def _turn_by_matrices(degrees, size):
+    """From the ruler to pixels, turn there, and back."""
+    angle = torch.tensor(math.radians(degrees), dtype=torch.float64)
+    turn = torch.stack([torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])])
+    to_pixels = torch.diag(torch.tensor([size[1] / 2, size[0] / 2], dtype=torch.float64))
+    theta = torch.linalg.inv(to_pixels) @ turn @ to_pixels
+    return torch.cat([theta, torch.zeros(2, 1, dtype=torch.float64)], dim=1).float()
+
+
+TURN_IN_PIXELS = Code(
+    name="turn_in_pixels",
+    title="A turn that stays a turn (stretch)",
+    task="""
+On a 20×40 image the naive turn by 45° was a skew. Write the θ whose frame is turned clockwise by `degrees` *in
+pixels*: go from the ruler to pixels, turn there, come back, $D^{-1} R\\, D$ with $D = \\mathrm{diag}(W, H)$. Plain
+numbers in, a (2, 3) tensor out.
+""",
+    hints=(
+        "`math.sin` wants radians.",
+        "$R$ has rows (cos, −sin) and (sin, cos). With a diagonal $D$, the entry in row i, "
+        "column j of $D^{-1} R D$ is $R_{ij} D_j / D_i$.",
+        "So cos stays as it is, −sin is multiplied by H/W, and +sin by W/H.",
+    ),
+    solution=turn_in_pixels,
+    specification=_turn_by_matrices,
+    cases=lambda: [
+        (degrees, size) for size in ((1, 2), (2, 2), (3, 5), (40, 20), (28, 28)) for degrees in (0.0, 30.0, -75.0)
+    ],
+    mistakes={
+        "turned on the ruler": (
+            lambda degrees, size: _turn_by_matrices(degrees, (1, 1)),
+            "That is the naive turn: it does not look at `size`, and comes out skewed where the image is not square.",
+        ),
+        "H and W transposed": (
+            hw_transposed(_turn_by_matrices),
+            "Height and width are exchanged, or D stands where D⁻¹ belongs: −sin gets H/W, +sin gets W/H.",
+        ),
+        "degrees for radians": (
+            lambda degrees, size: _turn_by_matrices(math.degrees(degrees), size),
+            "`sin` and `cos` take radians, and get degrees here: `math.radians(degrees)`.",
+        ),
+        "inverse θ": (
+            lambda degrees, size: _turn_by_matrices(-degrees, size),
+            "The frame turns the other way. y points *down*, so clockwise is (cos, −sin), (sin, cos).",
+        ),
+    },
+)
+
+EXERCISES = (WHICH_WAY, PIXEL_CENTERS, AFFINE_GRID, TURN_IN_PIXELS)

@@ -1,0 +1,265 @@
+"""The paper's table 1: its cells, what each costs, and their results as files."""
+
+import json
+import math
+from fnmatch import fnmatchcase
+from importlib import resources
+from statistics import fmean, stdev
+
+import torch
+
+from stncourse import _check
+from stncourse._files import replacing
+from stncourse.data.distortions import distort
+from stncourse.networks.weights import load_weights
+from stncourse.paper.networks import PAPER_MODELS, PaperNetwork
+
+#: The columns of the table.
+DISTORTIONS = ("R", "RTS", "P", "E", "TC")
+#: Error in %, as in the paper's table 1 (R, RTS, P, E) and its text (TC, where it does not say of which family).
+PAPER = {
+    "FCN": {"R": 2.1, "RTS": 5.2, "P": 3.1, "E": 3.2, "TC": 13.2},
+    "CNN": {"R": 1.2, "RTS": 0.8, "P": 1.5, "E": 1.4, "TC": 3.5},
+    "ST-FCN Aff": {"R": 1.2, "RTS": 0.8, "P": 1.5, "E": 2.7, "TC": 2.0},
+    "ST-FCN Proj": {"R": 1.3, "RTS": 0.9, "P": 1.4, "E": 2.6},
+    "ST-FCN TPS": {"R": 1.1, "RTS": 0.8, "P": 1.4, "E": 2.4},
+    "ST-CNN Aff": {"R": 0.7, "RTS": 0.5, "P": 0.8, "E": 1.2, "TC": 1.7},
+    "ST-CNN Proj": {"R": 0.8, "RTS": 0.6, "P": 0.8, "E": 1.3},
+    "ST-CNN TPS": {"R": 0.7, "RTS": 0.5, "P": 0.8, "E": 1.1},
+}
+#: Steps of 256 digits each, for every net in the paper.
+PAPER_STEPS, PAPER_BATCH = 150_000, 256
+#: All cells, (model, distortion), the most telling first.
+CELLS = tuple(
+    (model, kind)
+    for models in (("ST-CNN Aff", "CNN"), ("ST-CNN TPS", "ST-CNN Proj"), PAPER_MODELS)
+    for kind in DISTORTIONS
+    for model in models
+    if models is not PAPER_MODELS or "FCN" in model
+)
+
+
+def choose_cells(patterns):
+    """The cells that patterns name, each once, in the order of the patterns.
+
+    Args:
+        patterns: like ``"CNN/R"``, with ``*`` for anything: ``"ST-CNN*/R"``, ``"*/TC"``; a model or a distortion alone
+            means all its cells.
+
+    Returns:
+        list of (model, distortion).
+
+    Raises:
+        ValueError: a pattern names no cell.
+
+    >>> choose_cells(["CNN/R", "ST-CNN*/P"])
+    [('CNN', 'R'), ('ST-CNN Aff', 'P'), ('ST-CNN TPS', 'P'), ('ST-CNN Proj', 'P')]
+    """
+    chosen = []
+    for pattern in patterns:
+        fitting = [
+            (model, kind)
+            for model, kind in CELLS
+            if any(fnmatchcase(name, pattern) for name in (f"{model}/{kind}", model, kind))
+        ]
+        if not fitting:
+            names = ", ".join(PAPER_MODELS)
+            raise ValueError(
+                f"cells: expected MODEL/DISTORTION with {names} and {', '.join(DISTORTIONS)}, got {pattern!r}"
+            )
+        chosen += fitting
+    return list(dict.fromkeys(chosen))
+
+
+# A cell as a file
+
+
+def cell_path(folder, model, kind):
+    """Where a cell's JSON lies."""
+    return _check.path("folder", folder) / f"{_slug(model, kind)}.json"
+
+
+def _slug(model, kind):
+    return f"{model.replace(' ', '-')}_{kind}".lower()
+
+
+def read_cell(path):
+    """Read a cell's JSON, and refuse what contradicts itself.
+
+    Args:
+        path: the file.
+
+    Returns:
+        dict: ``model``, ``distortion``, ``error`` (``mean``, ``std`` (None for one seed), ``seeds``, a list of errors
+        in %), ``steps``, ``batch``, ``parameters``, ``seconds`` (of one run, the mean), ``hardware``, ``versions``,
+        ``date``; and for whoever wants to know exactly ``budget``, ``recipe``, ``precision``, ``measured_on``,
+        ``train_digits``, ``test_digits``, ``chosen`` and ``runs``, one dict per seed.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: it is not a whole and sound cell; the message says what is wrong.
+    """
+    path = _check.path("path", path)
+    try:
+        cell = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"path: expected a cell's JSON, {path.name} is none, or not a whole one ({error})") from error
+    if problem := _problem(cell):
+        raise ValueError(f"path: expected a cell's JSON, in {path.name} {problem}")
+    return cell
+
+
+_FIELDS = {
+    "model": str,
+    "distortion": str,
+    "error": dict,
+    "steps": int,
+    "batch": int,
+    "parameters": int,
+    "seconds": float,
+    "hardware": str,
+    "versions": dict,
+    "date": str,
+    "budget": str,
+    "recipe": dict,
+    "precision": str,
+    "measured_on": str,
+    "train_digits": int,
+    "test_digits": int,
+    "chosen": str,
+    "runs": list,
+}
+
+
+def _problem(cell):
+    """What is wrong with a cell, in words; None if nothing is."""
+    if not isinstance(cell, dict):
+        return f"is {_check.describe(cell)}"
+    for name, kind in _FIELDS.items():
+        if name not in cell:
+            return f"{name!r} is missing"
+        if not isinstance(cell[name], kind) or isinstance(cell[name], bool):
+            return f"{name!r} is {_check.describe(cell[name])}"
+    if (cell["model"], cell["distortion"]) not in CELLS:
+        return f"there is no cell {cell['model']!r} on {cell['distortion']!r}"
+    for name in ("steps", "batch", "parameters", "train_digits", "test_digits"):
+        if cell[name] < 1:
+            return f"{name!r} is {cell[name]}"
+    runs = cell["runs"]
+    numbers = [(run.get("seed"), run.get("error"), run.get("seconds")) if isinstance(run, dict) else () for run in runs]
+    sound = runs and all(
+        len(row) == 3 and type(row[0]) is int and all(type(value) in (int, float) for value in row[1:])
+        for row in numbers
+    )
+    if not sound or not all(0 <= error <= 100 and 0 <= seconds < math.inf for _, error, seconds in numbers):
+        return "'runs' are not runs"
+    if len({seed for seed, _, _ in numbers}) < len(runs):
+        return "a seed comes twice"
+    if cell["error"] != summary_of(runs):
+        return f"'error' is {cell['error']}, and its runs say {summary_of(runs)}"
+    return None
+
+
+def summary_of(runs):
+    """Mean, standard deviation and the errors themselves, of a list of runs."""
+    errors = [run["error"] for run in runs]
+    return {
+        "mean": round(fmean(errors), 4),
+        "std": round(stdev(errors), 4) if len(errors) > 1 else None,
+        "seeds": errors,
+    }
+
+
+def read_results(folder):
+    """All cells in a folder.
+
+    Returns:
+        dict, (model, distortion) -> cell as in :func:`read_cell`.
+
+    Raises:
+        ValueError: a JSON file in it is no sound cell, or lies under another cell's name.
+    """
+    results = {}
+    for path in sorted(_check.path("folder", folder).glob("*.json")):
+        cell = read_cell(path)
+        key = cell["model"], cell["distortion"]
+        if path.name != cell_path(folder, *key).name:
+            raise ValueError(f"path: expected a cell's JSON under its own name, {path.name} holds {key}")
+        results[key] = cell
+    return results
+
+
+def load_table1():
+    """The cells that were trained for the course, as they ship with it: (model, distortion) -> cell.
+
+    How they were trained is in each cell; see :func:`stncourse.paper.cells.read_cell`. Made by ``make table1``.
+
+    >>> load_table1()["CNN", "R"]["measured_on"]
+    'test'
+    """
+    with resources.as_file(resources.files("stncourse") / "assets" / "table1") as folder:
+        return read_results(folder)
+
+
+def load_transformer(model, kind):
+    """The spatial transformer of a cell that ships with the course (seed 0), without the classifier behind it.
+
+    Args:
+        model, kind: for example ``"ST-CNN Aff"``, ``"RTS"``.
+
+    Returns:
+        :class:`stncourse.SpatialTransformer` in eval mode, on the CPU: normalised images -> what the classifier saw
+        (on RTS and TC before it was averaged ×2).
+
+    Raises:
+        FileNotFoundError: that one does not ship.
+
+    >>> load_transformer("ST-CNN Aff", "RTS").output_size
+    (56, 56)
+    """
+    size = distort(torch.zeros(2, 1, 28, 28), kind).images.shape[-2:]
+    network = PaperNetwork(model, tuple(size))
+    with resources.as_file(resources.files("stncourse") / "assets" / "table1") as folder:
+        load_weights(network.stn, cell_path(folder, model, kind).with_suffix(".stn.safetensors"))
+    return network.stn.eval()
+
+
+def write_json(path, value):
+    """Write a cell, whole or not at all."""
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    with replacing(path, text=True) as file:
+        file.write(text)
+
+
+# The table
+
+
+def table(results):
+    """The paper's table and ours, as text (Markdown): error in %, mean ± std over the seeds.
+
+    Args:
+        results: dict, (model, distortion) -> cell.
+
+    Returns:
+        str. A cell that was not run says so.
+
+    >>> print(table({}).splitlines()[2])
+    | FCN         | 2.1 / not run | 5.2 / not run | 3.1 / not run | 3.2 / not run | 13.2 / not run |
+    """
+    rows = [["paper / ours", *DISTORTIONS], ["---"] * (1 + len(DISTORTIONS))]
+    for model in PAPER_MODELS:
+        ours = [_ours(results.get((model, kind))) for kind in DISTORTIONS]
+        rows.append(
+            [model, *(f"{PAPER[model].get(kind, '–')} / {o}" for kind, o in zip(DISTORTIONS, ours, strict=True))]
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in rows
+    )
+
+
+def _ours(cell):
+    if cell is None:
+        return "not run"
+    error = cell["error"]
+    spread = "" if error["std"] is None else f" ± {error['std']:.2f}"
+    return f"{error['mean']:.2f}{spread}"

@@ -1,0 +1,1 @@
+"""Moving θ by hand: what is shown (``scene``), the widgets (``theta``, ``sheet``) and the page."""

@@ -1,0 +1,229 @@
+"""The θ playground's controls, in groups. Those of θ show a :class:`Pose` and tell it what the hand does."""
+
+import random
+
+import ipywidgets as widgets
+import torch
+
+from stncourse.device import resolve_device
+from stncourse.figures.shown import label_name
+from stncourse.playground.parameters import IDENTITY, LARGEST, LIMITS, PRESETS, SLIDERS, STEPS
+from stncourse.playground.scene import DIRECTIONS, MODES, PADDINGS
+
+BROWSER = "browser"  #: the ``device`` that is none: the page warps the picture
+_NAMES = ("θ11", "θ12", "tx", "θ21", "θ22", "ty")
+_CHOOSE = "choose …"
+_NARROW = {"width": "330px"}
+_WRAP = {"display": "flex", "flex_flow": "row wrap"}
+_SAME = 1e-6  #: a slider that moved less has not been moved
+
+
+class Sliders:
+    """One slider a parameter; ``sliders`` is a dict with the keys of ``LIMITS``."""
+
+    def __init__(self, pose):
+        self.sliders = {
+            name: widgets.FloatSlider(
+                description=text, min=LIMITS[name][0], max=LIMITS[name][1], step=STEPS[name],
+                readout_format=".0f" if name == "rotation" else ".2f", layout=_NARROW,
+                style={"description_width": "90px"},
+            )
+            for name, text in SLIDERS.items()
+        }  # fmt: skip
+        self._pose = pose
+        pose.observe(self._show)
+        for slider in self.sliders.values():
+            slider.observe(self._on_move, names="value")
+
+    def rows(self):
+        """The widgets, from top to bottom."""
+        return list(self.sliders.values())
+
+    def _show(self, pose):
+        for name, slider in self.sliders.items():
+            # On a step: a browser would round it to one, and report that as if the slider had been moved.
+            step = round(round(pose.parameters[name] / slider.step) * slider.step, 2)
+            at_its_place = (abs(slider.value - place) < _SAME for place in (step, pose.parameters[name]))
+            if not any(at_its_place):
+                slider.value = step
+
+    def _on_move(self, change):
+        # A browser counts steps in floats, and reports 0.8000000000000003 for the 0.8 that it was given: not a move.
+        if not self._pose.telling and abs(change["new"] - change["old"]) >= _SAME:
+            name = next(name for name, slider in self.sliders.items() if slider is change["owner"])
+            self._pose.move(name, change["new"])
+
+
+class ThetaBoxes:
+    """θ's six numbers, to read and to type; ``say``: a function that is told what cannot be taken."""
+
+    def __init__(self, pose, say):
+        self.boxes = [
+            widgets.Text(
+                description=name,
+                continuous_update=False,
+                layout={"width": "122px"},
+                style={"description_width": "32px"},
+            )
+            for name in _NAMES
+        ]
+        self._pose, self._say = pose, say
+        pose.observe(self._show)
+        for box in self.boxes:
+            box.observe(self._on_typed, names="value")
+
+    def rows(self):
+        """The widgets, from top to bottom."""
+        return [widgets.HBox(self.boxes[:3]), widgets.HBox(self.boxes[3:])]
+
+    def _show(self, pose):
+        for box, value in zip(self.boxes, pose.theta, strict=True):
+            box.value = _as_typed(value)
+
+    def _on_typed(self, change):
+        if self._pose.telling:
+            return
+        theta = []
+        for name, box, kept in zip(_NAMES, self.boxes, self._pose.theta, strict=True):
+            if box.value == _as_typed(kept):  # not touched: keep all its decimals
+                theta.append(kept)
+                continue
+            try:
+                value = float(box.value.strip().replace(",", ".").replace("−", "-"))
+            except ValueError:
+                self._say(f"{name}: expected a number, got “{box.value}”. θ is unchanged.")
+                return
+            if not abs(value) <= LARGEST:  # NaN is not <= either
+                self._say(f"{name}: expected a number up to ±{LARGEST:,.0f}, got {box.value}. θ is unchanged.")
+                return
+            theta.append(value)
+        self._pose.put(theta)
+
+
+class Presets:
+    """Ready-made θs, and the way back to the identity."""
+
+    def __init__(self, pose):
+        self.preset = widgets.Dropdown(description="preset", options=[_CHOOSE, *PRESETS], layout=_NARROW)
+        self.reset = widgets.Button(description="reset θ", layout={"width": "100px"})
+        self._pose = pose
+        pose.observe(self._show)
+        self.preset.observe(self._on_choice, names="value")
+        self.reset.on_click(lambda _: pose.put(IDENTITY))
+
+    def rows(self):
+        """The widgets, from top to bottom."""
+        return [widgets.HBox([self.preset, self.reset], layout=_WRAP)]
+
+    def _show(self, pose):
+        """The preset that θ is, if it is one: so that each preset can be chosen again."""
+        self.preset.value = next((name for name, theta in PRESETS.items() if theta == pose.theta), _CHOOSE)
+
+    def _on_choice(self, change):
+        if not self._pose.telling and self.preset.value in PRESETS:
+            self._pose.put(PRESETS[self.preset.value])
+
+
+class DigitControls:
+    """Which digits are on show; ``changed``: a function that is called when they are others."""
+
+    def __init__(self, digits, index, count, changed):
+        self._digits = digits
+        self.number = widgets.BoundedIntText(
+            description="digit no.", value=index, max=len(digits) - 1, layout={"width": "190px"}
+        )
+        classes = [(label_name(digits, label), label) for label in sorted(set(digits.labels.tolist()))]
+        self.of_class = widgets.Dropdown(
+            description="class", options=[("any", "any"), *classes], layout={"width": "170px"}
+        )
+        self.another = widgets.Button(description="another digit", layout={"width": "130px"})
+        self.count = widgets.Dropdown(
+            description="at once", options=[1, 2, 3, 4], value=count, layout={"width": "150px"}
+        )
+        for control in (self.number, self.count):
+            control.observe(lambda _: changed(), names="value")
+        self.another.on_click(self._on_another)
+        self.of_class.observe(self._on_another, names="value")
+
+    def rows(self):
+        """The widgets, from top to bottom."""
+        return [
+            widgets.HBox([self.number, self.count], layout=_WRAP),
+            widgets.HBox([self.of_class, self.another], layout=_WRAP),
+        ]
+
+    def chosen(self):
+        """The digits on show, raw: ``count`` of them from the chosen one on."""
+        index = (torch.arange(self.count.value, device="cpu") + self.number.value) % len(self._digits)
+        return self._digits.images[index]
+
+    def _on_another(self, _):
+        wanted = self.of_class.value
+        chosen = [i for i, label in enumerate(self._digits.labels.tolist()) if wanted in ("any", label)]
+        chosen = [i for i in chosen if i != self.number.value] or chosen
+        self.number.value = random.choice(chosen)
+
+
+class SamplingControls:
+    """How the digits are sampled, and where; ``changed`` and ``device_changed``: functions that are called then."""
+
+    def __init__(self, settings, images, device, changed, device_changed):
+        self.direction = widgets.Dropdown(description="θ maps", options=list(DIRECTIONS), layout=_NARROW)
+        self.padding = widgets.Dropdown(
+            description="outside", options=list(PADDINGS), value=settings.padding, layout=_NARROW
+        )
+        self.mode = widgets.Dropdown(description="sampling", options=list(MODES), value=settings.mode, layout=_NARROW)
+        self.grid_align, self.sampler_align = (
+            widgets.Checkbox(description=f"align_corners of the {part}", value=value, layout=_NARROW)
+            for part, value in (("grid", settings.grid_align_corners), ("sampler", settings.sampler_align_corners))
+        )
+        self._size = settings.output_size  # which may be None, or not square: kept until another is asked for
+        side = settings.size_for(images)[1]
+        self.output_size = widgets.BoundedIntText(
+            description="output px", value=side, min=1, max=max(112, side), layout={"width": "190px"}
+        )
+        devices = dict.fromkeys([BROWSER, "cpu", *(name for name in ("cuda", "mps") if _works(name)), device])
+        self.on_device = widgets.Dropdown(description="warped by", options=list(devices), value=device, layout=_NARROW)
+        self.output_size.observe(self._on_size, names="value")
+        for control in self.rows()[:-1]:
+            control.observe(lambda _: changed(), names="value")
+        self.on_device.observe(lambda _: device_changed(), names="value")
+
+    def rows(self):
+        """The widgets, from top to bottom."""
+        return [
+            self.direction,
+            self.padding,
+            self.mode,
+            self.output_size,
+            self.grid_align,
+            self.sampler_align,
+            self.on_device,
+        ]
+
+    def settings(self):
+        """What :class:`Settings` takes beside θ."""
+        return {
+            "padding": self.padding.value,
+            "mode": self.mode.value,
+            "grid_align_corners": self.grid_align.value,
+            "sampler_align_corners": self.sampler_align.value,
+            "output_size": self._size,
+            "direction": self.direction.value,
+        }
+
+    def _on_size(self, change):
+        self._size = change["new"]
+
+
+def _as_typed(value):
+    """An entry of θ as its box shows it."""
+    return f"{round(value, 6) + 0:g}"
+
+
+def _works(device):
+    try:
+        resolve_device(device)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,237 @@
+"""The θ playground: move θ by hand and watch digits warp. A thin layer of ipywidgets over ``scene``.
+
+The picture is drawn by the browser, or by the kernel with ``grid_sample``: see ``device``. θ is in one place, ``pose``.
+"""
+
+import anywidget
+import ipywidgets as widgets
+import torch
+import traitlets
+
+from stncourse import _check
+from stncourse.device import resolve_device
+from stncourse.figures.shown import label_name
+from stncourse.playground.controls import BROWSER, DigitControls, Presets, SamplingControls, Sliders, ThetaBoxes
+from stncourse.playground.opponent import (
+    default_digits,
+    grey,
+    own_copy,
+    probabilities_of,
+    sampled_as_by,
+    size_for_classifier,
+    theta_of,
+)
+from stncourse.playground.parameters import IDENTITY
+from stncourse.playground.pose import Pose
+from stncourse.playground.readout import alert_html, bars_html, matrix_html
+from stncourse.playground.scene import DIRECTIONS, Settings, render, scene
+from stncourse.playground.scripts import joined
+
+#: What a page may open the playground with.
+CONTROLS = ("sliders", "theta", "presets", "digit", "sampling", "model")
+
+
+def theta_playground(digits=None, model=None, controls=CONTROLS, theta=IDENTITY, index=0, count=1, device=BROWSER):
+    """Move θ by hand and watch digits warp, live.
+
+    Args:
+        digits: :class:`stncourse.Digits`, or an :class:`stncourse.ImageSet` of grey images, to pick from; its numbers
+            normalise the images. Default: the shipped test digits; with a model of another image size than theirs, the
+            same distorted by ``"RTS"``.
+        model: None; a trained :class:`stncourse.STNClassifier` with an affine θ; or ``"pretrained"`` for the shipped
+            one. With a model, its answers are shown live, a button lets its STN choose θ, and all is sampled as it
+            does: what it pads with is the background.
+        controls: which of ``CONTROLS`` to show.
+        theta: the six numbers to start from, row by row; or a ``(2, 3)`` or ``(1, 2, 3)`` tensor.
+        index: which digit to start with.
+        count: how many digits to show at once, 1 to 4.
+        device: what warps the picture. ``"browser"``: the page itself, which follows the hand best, also while a cell
+            trains. ``"cpu"``, ``"cuda"``, …: ``grid_sample`` in the kernel, and a picture sent for every move; it needs
+            nothing but ipywidgets in the page. Both show the same pixels.
+
+    Returns:
+        ThetaPlayground: a widget that shows itself as the last value of a cell. ``.settings`` is what it is set to,
+        ``.frame`` what it shows.
+
+    Convention:
+        θ maps output → input (there is a switch to see the other direction). The sliders are the parameters of
+        :func:`stncourse.affine_theta`: they move the *frame* on the input, so the content moves the other way.
+
+    Raises:
+        TypeError, ValueError: an argument is not of the kind above.
+
+    >>> playground = theta_playground(theta=(1, 0, 0.4, 0, 1, 0))
+    >>> playground.frame.words
+    'The digit comes out moved left by 0.40.'
+    """
+    return ThetaPlayground(digits, model, controls, theta, index, count, device)
+
+
+class BrowserPicture(anywidget.AnyWidget):
+    """The picture and the readout of θ, drawn by the browser (``theta.js``) as the sliders move."""
+
+    _esm = joined("theta.js")
+    sliders = traitlets.List().tag(sync=True, **widgets.widget_serialization)
+    images = traitlets.Bytes().tag(sync=True)  #: raw grey levels of the digits on show
+    #: ``scene``; and θ, with the sliders' exact ``parameters`` and their values that it was made for.
+    scene = traitlets.Dict().tag(sync=True)
+
+    def show(self, images, scene, pose):
+        """Send what is to be drawn, in one message."""
+        with self.hold_sync():
+            self.images = images.numpy().tobytes()
+            self.scene = scene | {
+                "theta": pose.theta,
+                "parameters": list(pose.parameters.values()),
+                "sliders": [slider.value for slider in self.sliders],
+            }
+
+
+class ThetaPlayground(widgets.VBox):
+    """See :func:`theta_playground`."""
+
+    def __init__(self, digits=None, model=None, controls=CONTROLS, theta=IDENTITY, index=0, count=1, device=BROWSER):
+        if not isinstance(controls, (tuple, list)):
+            raise TypeError(f"controls: expected a tuple of names, got {_check.describe(controls)}")
+        for name in controls:
+            _check.choice("controls", name, CONTROLS)
+        with torch.device("cpu"):  # all of it, whatever torch.set_default_device says
+            self.model = own_copy(model)
+            self.digits = default_digits(self.model) if digits is None else grey(digits)
+        # What the model pads with, after normalisation; None: black.
+        sampled, self.background = ({}, None) if self.model is None else sampled_as_by(self.model, self.digits)
+        index = _check.positive_int("index", index, minimum=0)
+        if index >= len(self.digits):
+            raise ValueError(f"index: expected 0 to {len(self.digits) - 1}, got {index}")
+        count = _check.positive_int("count", count)
+        if count > 4:
+            raise ValueError(f"count: expected 1 to 4, got {count}")
+        device = device if isinstance(device, str) and device == BROWSER else str(resolve_device(device))
+        self.pose = Pose(theta)
+        self.frame = None
+        self.score = {"you": 0, "STN": 0}
+        self.digit = DigitControls(self.digits, index, count, self._show)
+        self.sampling = SamplingControls(
+            Settings(**sampled), self.digits.images, device, changed=self._on_sampling, device_changed=self._show
+        )
+        super().__init__([self._arrange(controls)])
+
+    @property
+    def settings(self):
+        """What it is set to: :class:`Settings`."""
+        return Settings(theta=self.pose.theta, **self.sampling.settings())
+
+    @property
+    def device(self):
+        """What warps the picture."""
+        return self.on_device.value
+
+    # What is on the page
+
+    def _arrange(self, controls):
+        sliders = Sliders(self.pose)
+        self.drawn = BrowserPicture(sliders=sliders.rows())
+        self.picture = widgets.Image(format="png", layout={"align_self": "flex-start", "flex": "none"})
+        self.readout, self.message = widgets.HTML(), widgets.HTML()
+        # Of one width: a long message must not push it below the controls.
+        self.shown = widgets.VBox(layout={"width": "480px", "max_width": "100%"})
+        self.let_stn = widgets.Button(description="let the STN do it", layout={"width": "160px"})
+        self.let_stn.on_click(self._on_let_stn)
+        self._name_controls(sliders)
+        # After the sliders, whose places the page has to know; before the boxes, which can wait.
+        self.pose.observe(self._on_pose)
+        boxes, presets = ThetaBoxes(self.pose, self._say), Presets(self.pose)
+        self.boxes, self.preset, self.reset = boxes.boxes, presets.preset, presets.reset
+        groups = {
+            "presets": presets.rows(),
+            "sliders": sliders.rows(),
+            "theta": boxes.rows(),
+            "digit": self.digit.rows(),
+            "sampling": self.sampling.rows(),
+            "model": [self.let_stn] if self.model is not None else [],
+        }
+        left = [widget for name, rows in groups.items() if name in controls for widget in rows]
+        # Where both do not fit side by side, the picture goes above the controls, not out of sight below them.
+        picture_first = {"display": "flex", "flex_flow": "row wrap-reverse", "align_items": "flex-end"}
+        return widgets.HBox([widgets.VBox(left), self.shown], layout=picture_first)
+
+    def _name_controls(self, sliders):
+        """Each control by its own name."""
+        self.sliders = sliders.sliders
+        digit, sampling = self.digit, self.sampling
+        self.number, self.count, self.of_class, self.another = digit.number, digit.count, digit.of_class, digit.another
+        self.direction, self.padding, self.mode = sampling.direction, sampling.padding, sampling.mode
+        self.grid_align, self.sampler_align = sampling.grid_align, sampling.sampler_align
+        self.output_size, self.on_device = sampling.output_size, sampling.on_device
+
+    # What happens when something is moved
+
+    def _on_pose(self, pose):
+        self._say(pose.remark)
+        self._show()
+
+    def _on_sampling(self):
+        self._say("")
+        self._show()
+
+    def _show(self):
+        """Warp the digits, and show what comes out."""
+        images, settings, in_browser = self.digit.chosen(), self.settings, self.device == BROWSER
+        seen = {"like": self.digits, "background": self.background}
+        try:
+            self.frame = render(images, settings, "cpu" if in_browser else self.device, not in_browser, **seen)
+        except ValueError as error:
+            self._say(f"{error}. The picture is still that of the last θ that could be shown.")
+            return
+        if in_browser:
+            self.drawn.show(images, scene(images, settings, **seen), self.pose)
+            self.readout.value = self._bars()
+        else:
+            self.picture.value = self.frame.png
+            matrix = matrix_html(settings.theta)
+            self.readout.value = f'<div role="status">{matrix}<p>{self.frame.words}</p></div>{self._bars()}'
+        picture = self.drawn if in_browser else self.picture
+        if picture not in self.shown.children:
+            self.shown.children = [picture, self.message, self.readout]
+
+    def _say(self, text):
+        self.message.value = alert_html(text)
+
+    # The model
+
+    def probabilities(self):
+        """The classifier's probabilities for the first digit on show, or None where it cannot take the output."""
+        if self.model is None or tuple(self.frame.output.shape[-2:]) != size_for_classifier(self.model, self.digits):
+            return None
+        return probabilities_of(self.model, self.frame.output)
+
+    def _bars(self):
+        if self.model is None:
+            return ""
+        probabilities = self.probabilities()
+        if probabilities is None:
+            height, width = size_for_classifier(self.model, self.digits)
+            return f"<p>The classifier wants an output of {height}×{width} pixels.</p>"
+        names = [label_name(self.digits, label) for label in range(len(probabilities))]
+        return bars_html(probabilities, names, "class" if getattr(self.digits, "classes", ()) else "digit")
+
+    def _on_let_stn(self, _):
+        yours = self.probabilities()
+        theta = theta_of(self.model, self.digits, self.digit.chosen()[:1])
+        self.direction.value = DIRECTIONS[0]  # an STN's θ is one
+        try:
+            self.pose.put(theta)
+        except ValueError as error:
+            self._say(f"What the STN chose cannot be shown: {error}.")
+            return
+        its = self.probabilities()
+        if yours is not None and its is not None:
+            true = int(self.digits.labels[self.number.value])
+            winner = "STN" if its[true] >= yours[true] else "you"
+            self.score[winner] += 1
+            name = label_name(self.digits, true)
+            what = f"It is “{name}”" if getattr(self.digits, "classes", ()) else f"The digit is a {name}"
+            self._say(
+                f"{what}. Your θ: {yours[true]:.1%} sure of it; the STN's: {its[true]:.1%}. "
+                f"Score: you {self.score['you']}, STN {self.score['STN']}."
+            )

@@ -1,0 +1,102 @@
+"""The first batch: what is tried on it, so that a model that breaks the contract is refused before the first step."""
+
+import torch
+
+from stncourse._modes import in_eval
+from stncourse.training import contract
+from stncourse.training.model_state import remember_buffers
+
+
+def first_loss(run, images, labels):
+    """The loss of the first batch; a model that breaks the contract is left as it was, by all processes together."""
+    put_back, loss, problem = remember_buffers(run.model), None, None
+    try:
+        _try_other_batches(run, images)
+        loss = run.loss(images, labels)
+        mine = run.group.share(len(images))
+        if mine.start < mine.stop:
+            contract.check_depends(loss)
+    except Exception as error:
+        put_back()
+        problem = error
+    run.refused = run.group.any(problem is not None)
+    if run.refused:
+        raise problem or ValueError("model: another process of this training refuses it, and says why")
+    run.checked = True
+    return loss
+
+
+def _try_other_batches(run, images):
+    """What may come only at the end of an epoch: a smaller batch, or a process's share of it; eval mode; test images.
+
+    Without a trace: the training is what it would be without these trials.
+    """
+    with contract.rehearsal(run.model, run.device):
+        if _leaves_one(run, run.recipe.batch_size):
+            _try_one(run, images[:1])
+        if last := _last_share(run):
+            _try_last(run, images, last)
+        _try_eval(run, images)
+    if run.test is not None and run.test.images.shape[1:] != images.shape[1:]:
+        with in_eval(run.model), torch.no_grad():
+            few = run.test.normalize(run.test.images[:2]).to(run.device)
+            run.answer(few)
+
+
+def _last_share(run):
+    """How many images of an epoch's last batch a process gets, where the batch is smaller than the others; else 0."""
+    count, size = len(run.train), run.recipe.batch_size
+    share = run.group.share(count % size if count > size else 0, run.group.size - 1)
+    return share.stop - share.start
+
+
+def _try_last(run, images, count):
+    try:
+        run.answer(images[:count])
+    except Exception as error:
+        run.answer(images)  # or is it something else that is wrong?
+        raise ValueError(_any_number(error, count)) from error
+
+
+def _try_eval(run, images):
+    """Two images in eval mode; where nothing is measured during the training, the batch will do as well."""
+    few = images[:2]
+    try:
+        with in_eval(run.model):
+            run.answer(few)
+    except Exception as error:
+        run.answer(images)  # or is it something else that is wrong?
+        try:
+            with in_eval(run.model):
+                run.answer(images)
+        except (TypeError, ValueError) as whole:
+            raise type(whole)(f"{whole} (in eval mode)") from error
+        if run.test is not None:
+            raise ValueError(_any_number(error, len(few))) from error
+
+
+def _any_number(error, count):
+    return f"model: expected one that takes any number of images, got an error for {count}: {contract.reason_of(error)}"
+
+
+def _try_one(run, image):
+    try:
+        run.answer(image)
+    except Exception as error:
+        run.answer(image.repeat(2, 1, 1, 1))  # or is it something else that is wrong?
+        size, count = run.recipe.batch_size, len(run.train)
+        other = next((n for n in range(size + 1, count + 1) if not _leaves_one(run, n)), None)
+        shared = f" in {run.group.size} processes" if run.group.size > 1 else ""
+        raise ValueError(
+            f"batch_size: expected one that leaves no image alone, which this model cannot learn from "
+            f"({contract.reason_of(error)}), got {size} for {count} images{shared}"
+            + (f"; {other} would do" if other else "")
+        ) from error
+
+
+def _leaves_one(run, batch_size):
+    """Whether some process gets a single image of some batch."""
+    count = len(run.train)
+    sizes = {min(batch_size, count), count % batch_size}
+    shares = [run.group.share(size, rank) for size in sizes for rank in range(run.group.size)]
+    return any(share.stop - share.start == 1 for share in shares)
