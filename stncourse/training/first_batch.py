@@ -27,56 +27,14 @@ def first_loss(run, images, labels):
 
 
 def _try_other_batches(run, images):
-    """What may come only at the end of an epoch: a smaller batch, or a process's share of it; eval mode; test images.
-
-    Without a trace: the training is what it would be without these trials.
-    """
-    with contract.rehearsal(run.model, run.device):
-        if _leaves_one(run, run.recipe.batch_size):
+    """What may come only at the end of an epoch: a batch, or a process's share of it, of one; other test images."""
+    if _leaves_one(run, run.recipe.batch_size):
+        with contract.rehearsal(run.model, run.device):
             _try_one(run, images[:1])
-        if last := _last_share(run):
-            _try_last(run, images, last)
-        _try_eval(run, images)
     if run.test is not None and run.test.images.shape[1:] != images.shape[1:]:
         with in_eval(run.model), torch.no_grad():
             few = run.test.normalize(run.test.images[:2]).to(run.device)
             run.answer(few)
-
-
-def _last_share(run):
-    """How many images of an epoch's last batch a process gets, where the batch is smaller than the others; else 0."""
-    count, size = len(run.train), run.recipe.batch_size
-    share = run.group.share(count % size if count > size else 0, run.group.size - 1)
-    return share.stop - share.start
-
-
-def _try_last(run, images, count):
-    try:
-        run.answer(images[:count])
-    except Exception as error:
-        run.answer(images)  # or is it something else that is wrong?
-        raise ValueError(_any_number(error, count)) from error
-
-
-def _try_eval(run, images):
-    """Two images in eval mode; where nothing is measured during the training, the batch will do as well."""
-    few = images[:2]
-    try:
-        with in_eval(run.model):
-            run.answer(few)
-    except Exception as error:
-        run.answer(images)  # or is it something else that is wrong?
-        try:
-            with in_eval(run.model):
-                run.answer(images)
-        except (TypeError, ValueError) as whole:
-            raise type(whole)(f"{whole} (in eval mode)") from error
-        if run.test is not None:
-            raise ValueError(_any_number(error, len(few))) from error
-
-
-def _any_number(error, count):
-    return f"model: expected one that takes any number of images, got an error for {count}: {contract.reason_of(error)}"
 
 
 def _try_one(run, image):

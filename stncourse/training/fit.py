@@ -73,9 +73,9 @@ def fit(
     Raises:
         TypeError, ValueError: an argument is not of the kind above, ``checkpoint`` holds another run, or holds one and
             ``resume`` is False; a label is negative or beyond the model's classes; nothing can learn; what the model
-            returns is no log-probabilities, in train or in eval mode, or it cannot take the smaller batch that
-            ``batch_size`` leaves. All that is said before the first step. CheckpointError (a
-            ValueError): it is not a checkpoint, or a broken one.
+            returns is no log-probabilities, or it cannot take a batch of one that ``batch_size`` leaves. All that is
+            said before the first step; what only eval mode does wrong, when the test digits are first measured.
+            CheckpointError (a ValueError): it is not a checkpoint, or a broken one.
         OSError: ``checkpoint`` cannot be written; said before the training starts.
         FloatingPointError: the loss became NaN or infinite; the message says when, and what to try; ``.history`` is
             the record so far. The checkpoint keeps the last good epoch.

@@ -109,8 +109,8 @@ class Run:
         return self.group.loss(self.answer, images, labels, self.recipe.label_smoothing)
 
     def answer(self, images):
-        """The model's log-probabilities; looked at closely until ``checked``."""
-        if not self.checked:
+        """What the model says of normalised images; at first, and of an epoch's smaller last batch, it is looked at."""
+        if not self.checked or len(images) < self.recipe.batch_size:
             return contract.answer(self.model, images, self.dtype, self.largest)
         return at_least_float32(self.model(images.to(self.dtype)))
 
