@@ -250,7 +250,7 @@ RECOMPUTED = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Please specify CheckpointImpl:FutureWarning")  # torch 2.8, of what is asked for here
+@pytest.mark.filterwarnings("ignore:Please specify CheckpointImpl:FutureWarning")  # torch 2.8
 @pytest.mark.parametrize("wrap", RECOMPUTED.values(), ids=RECOMPUTED)
 @pytest.mark.parametrize("precision", [torch.float32, torch.float16, torch.bfloat16])
 def test_a_last_layer_that_is_computed_anew_in_the_backward_pass(wrap, precision):
