@@ -110,7 +110,8 @@ class Run:
 
     def answer(self, images):
         """What the model says of normalised images; at first, and of an epoch's smaller last batch, it is looked at."""
-        if not self.checked or len(images) < self.recipe.batch_size:
+        usual = self.group.share(self.recipe.batch_size)
+        if not self.checked or len(images) < usual.stop - usual.start:
             return contract.answer(self.model, images, self.dtype, self.largest)
         return at_least_float32(self.model(images.to(self.dtype)))
 
