@@ -84,13 +84,32 @@ def test_says_what_it_teaches_how_long_it_takes_and_ends_with_recap_and_referenc
     assert 1 <= len(re.findall(r"(?m)^- ", recap)) <= 5
 
 
+def test_an_answer_is_folded_until_its_guess_is_made(notebook):
+    """After each "Predict first": the next output is hidden (running its cell shows it), and nothing is told before."""
+    for place, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown" and "**Predict first.**" in cell.source:
+            assert "#" not in cell.source.split("**Predict first.**")[1], "the guess comes last in its cell"
+            code = (later for later in notebook.cells[place + 1 :] if later.cell_type == "code" and shows(later))
+            answer = next(code)
+            assert answer.metadata.get("jupyter", {}).get("outputs_hidden") is True, answer.source
+            assert answer.metadata.get("collapsed") is True, answer.source
+
+
+def shows(cell):
+    """Whether a cell has an output, or will have one when it is run: a live widget is not stored."""
+    return bool(cell.outputs) or "_playground(" in cell.source
+
+
 def test_badge_and_set_up_cell_name_the_one_repository(path, notebook):
     badge = f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/notebooks/{path.name}"
     assert f"({badge})" in notebook.cells[0].source
     set_up = cells(notebook, "code")[0].source
     assert f'REPOSITORY = "{REPOSITORY}"' in set_up
-    assert len(set_up.splitlines()) <= 10
+    assert len(set_up.splitlines()) <= 11
     assert set_up == cells(nbformat.read(PATHS[0], as_version=4), "code")[0].source
+    # Folded: in JupyterLab, and as a form in Colab.
+    metadata = cells(notebook, "code")[0].metadata
+    assert (metadata.cellView, metadata.jupyter.source_hidden) == ("form", True)
 
 
 @pytest.fixture
