@@ -30,7 +30,9 @@ READ = CALM.but(name="read", epochs=4, localization_factor=0.0)
 #: Tried on validation digits: learning rates of LOOK_WELL, then of READ.
 LOOK_RATES, READ_RATES = (0.0005, 0.001, 0.003), (0.002, 0.005)
 #: Chosen on validation digits by ``compare_with_without.py``.
-TOGETHER = FAST_RECIPE.but(name="together", epochs=4, localization_until=1.0, localization_factor=0.1)
+TOGETHER = FAST_RECIPE.but(name="together", localization_until=1.0, localization_factor=0.1)
+#: On "RTS" for as many epochs as the other customer's network has had; on "R" as in ``compare_with_without.py``.
+EPOCHS = {"RTS": LOOK_WELL.epochs + READ.epochs, "R": 4}
 
 
 class LinearClassifier(nn.Module):
@@ -71,8 +73,8 @@ def train_for_linear(train, distortion, seed, look_rate, read_rate):
 def train_for_cnn(train, distortion, seed):
     torch.manual_seed(seed)
     model = STNClassifier(42 if distortion == "RTS" else 28, output_size=OUTPUT_SIZE)
-    transform = transform_of(distortion)
-    return model, [fit(model, train, recipe=TOGETHER, device="cpu", seed=seed, transform=transform, verbose=False)]
+    options = {"device": "cpu", "seed": seed, "transform": transform_of(distortion), "verbose": False}
+    return model, [fit(model, train, recipe=TOGETHER.but(epochs=EPOCHS[distortion]), **options)]
 
 
 def angle_of(theta):
@@ -153,11 +155,11 @@ def main():
             if any(key.items() <= row.items() for row in record["runs"]):
                 continue
             if customer == "CNN":
-                settings = {"recipe": TOGETHER.name}
+                settings = {"epochs": EPOCHS[distortion]}
                 model, histories = train_for_cnn(train, distortion, seed)
             else:
                 rates = chosen_rates(record, train, distortion)
-                settings = dict(zip(("look_rate", "read_rate"), rates, strict=True))
+                settings = {"epochs": EPOCHS["RTS"]} | dict(zip(("look_rate", "read_rate"), rates, strict=True))
                 model, histories = train_for_linear(train, distortion, seed, *rates)
             row = key | settings | measure(model, test, true_theta)
             if seed == 0:
