@@ -40,8 +40,8 @@ def theta_playground(digits=None, model=None, controls=CONTROLS, theta=IDENTITY,
             normalise the images. Default: the shipped test digits; with a model of another image size than theirs, the
             same distorted by ``"RTS"``.
         model: None; a trained :class:`stncourse.STNClassifier` with an affine θ; or ``"pretrained"`` for the shipped
-            one. With a model, its answers are shown live, a button lets its STN choose θ and keeps the score, and all is
-            sampled as it does: what it pads with is the background.
+            one. With a model, its answers are shown live, a button lets its STN choose θ and keeps the score, and
+            all is sampled as it does: what it pads with is the background.
         controls: which of ``CONTROLS`` to show.
         theta: the six numbers to start from, row by row; or a ``(2, 3)`` or ``(1, 2, 3)`` tensor.
         index: which digit to start with.

@@ -87,8 +87,8 @@ def _zoomed_out(m, history, broke):
     if m.get("size", 0.0) <= _FAR:
         return None
     return (
-        f"At the end the frame is {m['size']:.1f} times as large as the image: things come out {1 / m['size']:.2f} times "
-        f"as large, and {100 - 100 * m['on_image']:.0f} % of the output is padding.",
+        f"At the end the frame is {m['size']:.1f} times as large as the image: things come out {1 / m['size']:.2f} "
+        f"times as large, and {100 - 100 * m['on_image']:.0f} % of the output is padding.",
         "Pad with what background is after normalisation (`padding_value=BACKGROUND`), not with 0. " + _lower(history),
     )
 
@@ -112,8 +112,8 @@ def _collapsed(m, history, broke):
         return None
     shape = "point" if m["size"] < _THIN else "line"
     return (
-        f"At the end the frame is a {shape}: its narrow side is {m['narrow']:.3f} times the image's. All that comes out "
-        f"is {'one colour' if shape == 'point' else 'stripes'}.",
+        f"At the end the frame is a {shape}: its narrow side is {m['narrow']:.3f} times the image's. All that comes "
+        f"out is {'one colour' if shape == 'point' else 'stripes'}.",
         f'{_lower(history)} Or take a family that cannot become a line: "attention" or "similarity".',
     )
 
@@ -175,11 +175,11 @@ def _poor_answers(m, history, broke):
     if accuracy is None or accuracy - m["guessing_accuracy"] >= _POOR * (1 - m["guessing_accuracy"]):
         return None
     return (
-        f"Only {100 * accuracy:.0f} % of the test digits are right; guessing gets {100 * m['guessing_accuracy']:.0f} %. "
-        + ("θ shows no reason." if "size" in m else "θ was not recorded."),
-        "Is the loss still falling? Train longer. Is it low, too? Then the test images differ from the training images. "
-        "Else order the tests that need no training run: is the identity the identity, does a gradient arrive, is what "
-        "lies outside background, are the labels right?",
+        f"Only {100 * accuracy:.0f} % of the test digits are right; guessing gets "
+        f"{100 * m['guessing_accuracy']:.0f} %. " + ("θ shows no reason." if "size" in m else "θ was not recorded."),
+        "Is the loss still falling? Train longer. Is it low? Then the test images differ from the training images. "
+        "Else order the tests that need no training run: does the identity change nothing, does a gradient arrive, is the "
+        "background outside, are the labels right?",
     )
 
 

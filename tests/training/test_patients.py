@@ -122,7 +122,7 @@ def test_mystery_patients_are_always_the_same_and_in_tens_all_different():
         numbers = range(10 * ward, 10 * ward + 10)
         right = [[name for name in AILMENTS if mystery_patient(number).check(name)] for number in numbers]
         assert all(len(names) == 1 for names in right)
-        assert sorted(sum(right, [])) == sorted(AILMENTS)
+        assert sorted(name for names in right for name in names) == sorted(AILMENTS)
     one, other = mystery_patient(4), mystery_patient(4)
     assert all(map(torch.equal, one.model.state_dict().values(), other.model.state_dict().values()))
     assert not torch.equal(one.model.linear.weight, mystery_patient(5).model.linear.weight)
