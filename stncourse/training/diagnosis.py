@@ -43,8 +43,8 @@ def diagnose(history, classes=10):
     """Name what is wrong with a training run, from its losses and from how θ went.
 
     It sees what ``fit(model, ..., probe=images)`` wrote down, and nothing else. "healthy" means that it saw none of the
-    symptoms it knows, and that the accuracy on test digits, if it was measured, is at least halfway from guessing to
-    100 %. Several probe images are needed to tell whether θ depends on the image; 20 or more are good.
+    symptoms it knows, and that about half of the test images or more are right, if that was measured. Several probe
+    images are needed to tell whether θ depends on the image; 20 or more are good.
 
     Args:
         history: a :class:`stncourse.History`; or the FloatingPointError or KeyboardInterrupt that ``fit`` raised, which

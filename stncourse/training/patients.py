@@ -126,8 +126,8 @@ def mystery_patient(number):
     mystery patient 0: a transformer before one linear layer, not trained yet
     >>> patient.model
     WardNetwork(42×42 → transformer → 28×28 → linear → 10)
-    >>> patient.check("one θ for all")
-    No. “one θ for all” would show in this: after the training θ is the same for every image. Test that.
+    >>> patient.check("wrong labels")
+    No. “wrong labels” would show in this: the labels are not those of the digits. Test that.
     """
     number = _check.positive_int("number", number, minimum=0)
     ward, bed = divmod(number, len(AILMENTS))
@@ -224,13 +224,18 @@ _AILMENTS = {
         *_sampler("mode", "nearest", "bilinear"),
     ),
     "not trained": _Ailment("a gradient arrives, yet after the training θ is what it was before", *_factor(0.0)),
-    "too fast": _Ailment("a healthy start, right labels, and θ flies off in the training", *_factor(10.0)),
+    "too fast": _Ailment(
+        "nothing before the training, right labels, and then θ flies off, or gets stuck at the same for every image",
+        *_factor(10.0),
+    ),
     "starts beside": _Ailment("before the training no frame lies on its image", _start_beside, _start_at_identity),
     "random start": _Ailment(
         "before the training θ already differs from image to image", _start_at_random, _start_at_identity
     ),
     "one θ for all": _Ailment(
-        "after the training θ is the same for every image", _use_the_first_theta, _use_each_theta
+        "other weights in the last layer do not make θ differ",
+        _use_the_first_theta,
+        _use_each_theta,
     ),
     "two rulers": _Ailment(
         "before the training, with θ at the identity, the pictures are changed all the same",
