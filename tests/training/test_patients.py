@@ -49,10 +49,10 @@ def found_before_training(patient):
         found.add("random start")
     elif test["inside"] < 0.5:
         found.add("starts beside")
+    elif test["slope"] == 0:
+        found.add("nearest")
     elif test["changed"] > 1e-3:
         found.add("two rulers")
-    if test["slope"] == 0 and test["inside"] > 0.5:
-        found.add("nearest")
     if test["differs"] == 0:
         found.add("one θ for all")
     if abs(test["outside"] - BACKGROUND) > 0.01:
