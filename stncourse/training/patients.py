@@ -61,8 +61,8 @@ class Patient:
             _AILMENTS[ailment].fall_ill(self)
 
     def __repr__(self):
-        trained = "trained" if not self.model.training else "not trained yet"
-        return f"{self._name}: a transformer before one linear layer, {trained}"
+        when = "before" if self.model.training else "after"
+        return f"{self._name}, {when} the training run: a transformer and one linear layer"
 
     def train(self):
         """Train ``model`` on ``digits``, for seconds. Returns the :class:`stncourse.History`, with θ of 50 digits."""
@@ -123,7 +123,7 @@ def mystery_patient(number):
 
     >>> patient = mystery_patient(0)
     >>> patient
-    mystery patient 0: a transformer before one linear layer, not trained yet
+    mystery patient 0, before the training run: a transformer and one linear layer
     >>> patient.model
     WardNetwork(42×42 → transformer → 28×28 → linear → 10)
     >>> patient.check("wrong labels")

@@ -262,7 +262,7 @@ def test_poor_answers_are_not_healthy():
     assert "Only 44 % of the test digits are right; guessing gets 10 %." in found.seen
     assert "gradient" in found.advice
     assert diagnose(history, classes=100).name == "poor answers"
-    history.epochs[0]["test_accuracy"] = 0.6
+    history.epochs[0] |= {"test_accuracy": 0.6, "train_loss": 0.5}
     assert diagnose(history, classes=2).name == "poor answers"  # guessing gets half of them
     history.theta.clear()
     assert "θ was not recorded" in diagnose(history, classes=2).seen

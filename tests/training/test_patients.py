@@ -182,6 +182,6 @@ def test_what_does_not_fit_is_refused(call, name):
 def test_a_patient_is_trained_once_and_says_it():
     patient = patient_with("healthy")
     assert isinstance(patient, Patient)
-    assert "not trained yet" in repr(patient)
+    assert "before the training run" in repr(patient)
     patient.model.eval()
-    assert "not trained yet" not in repr(patient)
+    assert "after the training run" in repr(patient)
