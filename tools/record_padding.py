@@ -2,11 +2,12 @@
 
     python tools/record_padding.py      (needs no download; some ten minutes of one CPU core)
 
-The same network is trained twice from the same start: once its sampler pads with 0 *after* normalisation, which is a grey,
-once with what background is there, −0.424. Four cases in which it might matter: a transformer before one linear layer,
-which depends on it; the same, started with a frame twice as large as the canvas, four fifths of which lie outside; a
-small classifier; clutter. Three seeds each, on the digits that ship with the course: 5,000 to train on, 1,000 to test.
-Nothing is chosen by the test digits. ``outside`` is the share of output pixels that look outside the image, at the end.
+The same network is trained twice from the same start: once its sampler pads with 0 *after* normalisation, which is
+grey, once with what background is there, −0.424. Four cases in which it might matter: a small classifier; a transformer
+before one linear layer, which depends on it; the same, started with a frame twice as large as the canvas, three
+quarters of which lie outside; clutter. Three seeds each, on the digits that ship with the course: 5,000 to train on,
+1,000 to test. Test digits choose nothing. ``outside`` is the share of output pixels that look outside the image, at
+the end.
 
 Results are written after every run, and runs that are there already are not repeated.
 """
@@ -19,8 +20,19 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stncourse import BACKGROUND, FAST_RECIPE, DigitCNN, Digits, STNClassifier, affine_theta, distort, evaluate, fit
-from stncourse import load_digits, normalize
+from stncourse import (
+    BACKGROUND,
+    FAST_RECIPE,
+    DigitCNN,
+    Digits,
+    STNClassifier,
+    affine_theta,
+    distort,
+    evaluate,
+    fit,
+    load_digits,
+    normalize,
+)
 from stncourse.training.history import describe_hardware
 
 TARGET = Path(__file__).parents[1] / "stncourse" / "assets" / "padding.json"

@@ -200,7 +200,7 @@ def test_no_frame_is_cut_off_at_any_moment(scale):
     theta = [affine_theta(scale=factor).tolist() for factor in (1, scale)]
     film = animate_training([{"step": i, "theta": one} for i, one in enumerate(theta)], DIGITS.images[:1])
     pixels = np.asarray(film.frames[-1]).astype(int)[42:, : film.frames[-1].width // 2]  # below the words
-    orange = np.argwhere((pixels[..., 0] > pixels[..., 2] + 60))
+    orange = np.argwhere(pixels[..., 0] > pixels[..., 2] + 60)
     assert len(orange)
     (top, left), (bottom, right) = orange.min(0), orange.max(0)
     assert bottom - top == pytest.approx(right - left, abs=8)  # a square frame, whole
