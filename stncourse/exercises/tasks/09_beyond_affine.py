@@ -127,6 +127,11 @@ these θ from (s, tx, ty), for a batch, so that the slopes find their way back t
             lambda p: _attention_by_basis(torch.cat([1 / p[:, :1], p[:, 1:]], dim=1)),
             "That is 1/s. s describes the frame: a small s looks at little.",
         ),
+        "float32, whatever came": (
+            lambda p: _attention_by_basis(p).float(),
+            "The numbers are right, but float32 comes out whatever went in. If `torch.tensor(…)` made them: it copies "
+            "numbers, so the gradient is cut as well. `torch.stack` keeps type and gradient.",
+        ),
     },
 )
 
