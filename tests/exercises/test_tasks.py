@@ -390,7 +390,7 @@ def test_what_an_attempt_prints_is_shown_once_and_in_its_place(capsys):
 
 
 def test_the_function_itself_is_wanted():
-    assert "Leave the brackets away" in check("affine_grid", grid(torch.eye(2, 3)[None], (2, 2))).message
+    assert "Pass its name, without brackets" in check("affine_grid", grid(torch.eye(2, 3)[None], (2, 2))).message
     assert "has to be callable as grid_from_memory(theta, size)" in check("affine_grid", lambda theta: theta).message
 
 
