@@ -89,7 +89,8 @@ def _tensor_difference(want, got, axes):
     if got["device"] != "cpu":
         return None, f"The input lies on the cpu, but the answer on {got['device']}: keep it where the input is."
     if have.shape != want.shape:
-        return shape_difference(want.shape, have.shape, axes)
+        name, text = shape_difference(want.shape, have.shape, axes)
+        return name, text.replace("It returns", f"It returns {got['text']}:", 1) if "text" in got else text
     if have.dtype != want.dtype and not (have.dtype in ENOUGH and want.dtype in ENOUGH):
         names = [str(tensor.dtype).removeprefix("torch.") for tensor in (want, have)]
         return None, f"It returns {names[1]} where {names[0]} is asked for."
@@ -103,7 +104,10 @@ def _tensor_difference(want, got, axes):
     at = f"at index {list(place)} it" if place else "it"
     said, right = told_apart(have[place].item(), want[place].item())
     right_parts = _right_parts(want, have, axes, tolerance)
-    return None, (f"The shape is right, but not all numbers are: {at} says {said} where {right} is right.{right_parts}")
+    note = " (A NumPy array is fine here.)" if "text" in got else ""
+    return None, (
+        f"The shape is right, but not all numbers are: {at} says {said} where {right} is right.{right_parts}" + note
+    )
 
 
 def _right_parts(want, have, axes, tolerance):

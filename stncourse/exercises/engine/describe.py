@@ -10,7 +10,7 @@ def kind_of(value):
     """In words, what kind of thing a plain value is."""
     words = {"none": "None", "bool": "True or False", "number": "a number", "text": "a text"}
     if value["kind"] == "tensor":
-        return _check.describe(value["tensor"])
+        return value.get("text") or _check.describe(value["tensor"])
     if value["kind"] == "list":
         return f"a {value['type']}"
     return words.get(value["kind"]) or value["text"]

@@ -26,7 +26,7 @@ class Code(Exercise):
         differentiable: positions of the arguments by which the answer must have a slope, where the task asks for it.
         also_right: other functions whose answers are right, too, where the task leaves something open.
         axes: what the axes of the answer are called, such as ``"N C H W"``.
-        without: what the task forbids: the name of an operation of torch's, and a sentence for who used it; or ().
+        without: what the task forbids: names of torch's functions, and a sentence for who used one; or ().
         draw: (arguments, expected, got or None) -> Figure, or None where the answer is no picture.
         example: () -> arguments for the picture of what is expected, larger and nicer than the cases.
     """

@@ -35,13 +35,14 @@ def judge_function(exercise, observe):
     seen, on_example = seen[: len(cases)], seen[len(cases) :]
     if seen[0]["error"] and seen[0]["error"]["kind"] == "not done":
         return exercise.not_done()
-    right, tried = _compared(exercise, cases, seen)
+    compared = _compared(exercise, cases, seen)
+    right, tried = compared[0]
     wrong = [one for one in tried if one.state in ("wrong", "raised")]
     if not any(one.state == "right" for one in tried):
         wrong = wrong or tried  # it raises on every input
-    decimals = rounded_to([(one.want, one.got["value"]) for one in tried]) if _only_numbers(wrong) else None
+    decimals = rounded_to([(one.want, one.got["value"]) for one in tried]) if _only_numbers(tried) else None
     if wrong and (decimals is None or decimals < _FINE_DECIMALS):
-        return _failure(exercise, right, tried, wrong[0], decimals, on_example)
+        return _failure(exercise, compared, wrong[0], decimals, on_example)
     if exercise.without and any(one["used"] for one in seen):
         return exercise.verdict(False, f"The numbers are right. {exercise.without[1]}", "not allowed here")
     remarks = _remarks(exercise, tried, decimals)
@@ -58,18 +59,16 @@ def rounds_of_calls(exercise):
 
 
 def _calls_for_values(exercise, cases):
-    watch = {"watch": exercise.without[0]} if exercise.without else {}
+    watch = {"watch": list(exercise.without[0])} if exercise.without else {}
     return [{"args": list(arguments)} | watch for arguments in [*cases, *exercise.examples()]]
 
 
 def _compared(exercise, cases, seen):
-    """(right function, what came of each case): of the functions that are right, the one that fits best."""
-    attempts = []
+    """(right function, what came of each case), for each of the functions that are right; first the one that fits."""
+    compared = []
     for right in (exercise.right, *exercise.also_right):
-        tried = [_tried(exercise, right, case, got) for case, got in zip(cases, seen, strict=False)]
-        attempts.append((sum(one.state == "right" for one in tried), right, tried))
-    _, right, tried = max(attempts, key=lambda attempt: attempt[0])
-    return right, tried
+        compared.append((right, [_tried(exercise, right, case, got) for case, got in zip(cases, seen, strict=False)]))
+    return sorted(compared, key=lambda one: -sum(tried.state == "right" for tried in one[1]))
 
 
 def _tried(exercise, right, case, got):
@@ -100,18 +99,21 @@ def _has_float64(value):
     return isinstance(value, (list, tuple)) and any(map(_has_float64, value))
 
 
-def _only_numbers(wrong):
+def _only_numbers(tried):
+    """Whether something is wrong, and nothing but numbers is."""
+    wrong = [one for one in tried if one.state != "right"]
     return bool(wrong) and all(one.state == "wrong" and one.problem is not _IN_PLACE for one in wrong)
 
 
-def _failure(exercise, right, tried, first, decimals, on_example):
+def _failure(exercise, compared, first, decimals, on_example):
     """The verdict on an attempt that is wrong, ``first`` of all on this input."""
     name, message = first.problem
     if decimals is not None:
         name, message = "rounded", f"Right, but rounded to {decimals} decimals: give all of them, and round on paper."
     elif first.problem is not _IN_PLACE and (first.got["error"] or {}).get("kind") != "too slow":
-        if found := recognised(exercise, right, tried):
-            name, message, first = found.name, found.message, tried[found.place]
+        explained = ((recognised(exercise, *one), one[1]) for one in compared)
+        if found := next((pair for pair in explained if pair[0]), None):
+            name, message, first = found[0].name, found[0].message, found[1][found[0].place]
         elif first.got["value"] is not None:
             message += _on_the_type(exercise, first)
     drawings = [*_drawings(exercise, first), *_drawings_of_example(exercise, on_example)]
@@ -142,7 +144,7 @@ def _remarks(exercise, tried, decimals):
         for name, argument in zip(exercise.parameters, tried[-1].case, strict=True)
         if isinstance(argument, torch.Tensor) and argument.is_floating_point()
     ]
-    cure = f" `dtype={named[0]}.dtype` for what you make inside keeps the type that comes in." * bool(named)
+    cure = f" `dtype={named[0]}.dtype` for what you make inside keeps the type that comes in." if named else ""
     if any(one.state == "silent" for one in tried):
         remarks.append(f"it takes float32 only.{cure}")
     elif types := next(filter(None, (of_another_type(one.want, one.got["value"]) for one in tried)), None):

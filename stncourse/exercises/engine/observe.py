@@ -9,6 +9,7 @@ import inspect
 import threading
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from stncourse.exercises.engine.killable_copy import calls_that_end
 from stncourse.exercises.engine.plain import copied, of_another_kind, plain, same
@@ -40,13 +41,13 @@ def observe(attempt, calls, *, signature=None, time_limit=None):
         attempt: what the student gave.
         calls: list of dicts: ``args`` (a list), and for a gradient ``differentiate`` (positions in args) and
             ``weights`` (a tensor of the output's shape, by which the output is multiplied before it is summed up),
-            and ``watch`` for the name of an operation of torch's.
+            and ``watch`` for names of torch's functions.
         signature: how the function is to be called, in words.
         time_limit: seconds for all calls together.
 
     Returns:
         A list of dicts with ``value`` (see :func:`plain`), ``changed`` (the attempt wrote into its input),
-        ``printed``, ``gradients``, ``used`` (the operations that were watched for and came) and ``error`` (None, or a
+        ``printed``, ``gradients``, ``used`` (the functions that were watched for and came) and ``error`` (None, or a
         dict with ``kind`` and ``message``). It ends early after an attempt that is not finished, cannot be called or
         is too slow.
     """
@@ -137,15 +138,15 @@ def _observe_one(attempt, call, printed):
     return seen
 
 
-def _watching(name, used):
-    """Notes in ``used`` that an operation was called whose name begins with ``name``, whatever called it."""
-    if not name:
+def _watching(names, used):
+    """Notes in ``used`` which of torch's functions with these names are called, whatever calls them."""
+    if not names:
         return contextlib.nullcontext()
-    from torch.utils._python_dispatch import TorchDispatchMode  # takes a moment, and few exercises need it
 
-    class Watching(TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            if function.overloadpacket.__name__.startswith(name) and name not in used:
+    class Watching(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            name = getattr(function, "__name__", "")
+            if name in names and name not in used:
                 used.append(name)
             return function(*args, **(kwargs or {}))
 
