@@ -84,7 +84,8 @@ def _tensor_difference(want, got, axes):
         cure = " `torch.from_numpy(…)` would make a tensor of it, but cut the gradient: use torch all the way." * (
             got["kind"] == "numpy"
         )
-        return None, f"It returns {kind_of(got)}; a tensor is asked for.{cure}"
+        shape = f" of shape {tuple(want.shape)}" if got["kind"] == "number" else ""
+        return None, f"It returns {kind_of(got)}; a tensor{shape} is asked for.{cure}"
     have = got["tensor"]
     if got["device"] != "cpu":
         return None, f"The input lies on the cpu, but the answer on {got['device']}: keep it where the input is."

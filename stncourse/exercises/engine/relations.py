@@ -94,9 +94,8 @@ def _axes_in_another_order(tensors, axes):
     text = f"{right} come in another order: ({came}) where ({', '.join(names)}) is asked for."
     if names == ["N", "C", "H", "W"] and order == (0, 2, 3, 1):
         return "channels last", f"{text} {_CHANNELS_LAST}"
-    if "H" in names and [names[place] for place in order if names[place] not in "HW"] == [
-        name for name in names if name not in "HW"
-    ]:
+    swapped = [{"H": "W", "W": "H"}.get(name, name) for name in names]
+    if "H" in names and came == ", ".join(swapped):
         return "H and W transposed", f"{text} Height comes before width: H rows of W pixels."
     if names[-2:] == ["2", "3"] and order == (0, 2, 1):
         return "θ transposed", f"{text} θ is two rows of three numbers."

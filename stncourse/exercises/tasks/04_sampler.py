@@ -65,6 +65,14 @@ def _color_of_four(floor=math.floor, pick=None, weigh=lambda left, x: (left + 1 
     return color
 
 
+def _last_for_minus_1(image, n, m):
+    """An index below 0 counts from the end, and what cannot be read is 0."""
+    try:
+        return image[n, m]
+    except IndexError:
+        return 0.0
+
+
 def _clamped_before_weighed(image, x, y):
     """The neighbours are moved inside first, and weighed by where they are then: both may be the same."""
     height, width = image.shape
@@ -143,9 +151,9 @@ check's images all the others are NaN.
         ),
         "clamped before weighed": (
             _clamped_before_weighed,
-            "At the edge your colour drops to 0 at once, on the last column too. Either you give up when *one* neighbour "
-            "lies outside, or you move the neighbours inside *before* you weigh them: then both are the same pixel, with "
-            "weights that add up to 0. Weigh first; a neighbour outside counts as 0, the others as always.",
+            "At the edge your colour drops to 0 at once, on the last column too. Either you give up when *one* "
+            "neighbour lies outside, or you move the neighbours inside *before* you weigh them: then both are the same "
+            "pixel, with weights that add up to 0. Weigh first; a neighbour outside counts as 0.",
         ),
         "nearest": (
             lambda image, x, y: _color_by_the_formula(image, x, y, lambda d: -0.5 <= d < 0.5),
@@ -168,9 +176,7 @@ check's images all the others are NaN.
             ways(
                 _color_of_four(pick=lambda image, n, m: image[n, m]),
                 _color_of_four(pick=lambda image, n, m: image[n % image.shape[0], m % image.shape[1]]),
-                _color_of_four(
-                    pick=lambda image, n, m: image[n, m] if m < image.shape[1] and n < image.shape[0] else 0.0
-                ),
+                _color_of_four(pick=_last_for_minus_1),
             ),
             "A neighbour outside is read all the same. Index −1 is no error, it is the *last* column or row, from the "
             "other side of the image. Ask first whether the neighbour is inside.",

@@ -132,7 +132,7 @@ do; then write its θ.
     **_THE_DIGIT,
     mistakes={
         "inverse θ": (
-            twist(_block(torch.linalg.inv)),
+            lambda: _theta(rotation=-30, scale=1.5),
             "That is exactly the inverse: smaller, and turned the other way. "
             "θ says what the *frame* does, not the digit.",
         ),

@@ -79,6 +79,10 @@ def _gap(image, kernel):
     return _differences(image, kernel).abs().max().item()
 
 
+def _clockwise(picture):
+    return _quarter(_quarter(_quarter(picture)))
+
+
 def _gap_of(turn_last, turn_first, convolve=None):
     """The gap with other turns, or another convolution."""
 
@@ -122,6 +126,7 @@ and large for others.
     ),
     solution=turn_gap,
     specification=_gap,
+    also_right=(_gap_of(_clockwise, _clockwise),),
     cases=_pictures_and_filters,
     mistakes={
         "filter turned too": (
@@ -133,8 +138,8 @@ and large for others.
         ),
         "turned the other way": (
             ways(
-                _gap_of(lambda a: _quarter(_quarter(_quarter(a))), _quarter),
-                _gap_of(_quarter, lambda a: _quarter(_quarter(_quarter(a)))),
+                _gap_of(_clockwise, _quarter),
+                _gap_of(_quarter, _clockwise),
             ),
             "The two are turned in opposite directions. Turn both the same way.",
         ),
