@@ -12,12 +12,13 @@ Three starts of the tutorial's network, alike in every weight but those of the l
 Each is trained by the tutorial's recipe for five epochs and by FAST_RECIPE for its one, three seeds, on all training
 digits but 5,000, which are measured after every epoch. Test digits are not read. Beside the accuracy, four times an
 epoch, the area of the frames of 100 of the 5,000 is recorded, as a part of the image's. Results are written after every
-run, and runs that are there already are not repeated.
+run, and runs that are there already, of the same recipe, are not repeated.
 """
 
 import argparse
 import json
 import statistics
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -58,6 +59,7 @@ def run(name, start, seed, train, validation):
     history = fit(model, train, validation, recipe, "cpu", seed=seed, probe=probe, probe_every=every, verbose=False)
     return {
         "recipe": name,
+        "settings": asdict(recipe),
         "start": start,
         "seed": seed,
         "accuracy": [round(accuracy, 4) for accuracy in [before, *history.column("test_accuracy")]],
@@ -75,6 +77,7 @@ def main():
     torch.set_num_threads(1)
     train, validation = load_digits("train", source="mnist").split(5000)
     runs = json.loads(TARGET.read_text(encoding="utf-8"))["runs"] if TARGET.exists() else []
+    runs = [row for row in runs if row["settings"] == asdict(RECIPES[row["recipe"]])]
     for name in chosen:
         for seed in SEEDS:
             for start in STARTS:
