@@ -13,6 +13,7 @@ from stncourse.device import resolve_device
 from stncourse.figures.shown import label_name
 from stncourse.playground.controls import BROWSER, DigitControls, Presets, SamplingControls, Sliders, ThetaBoxes
 from stncourse.playground.opponent import (
+    Score,
     default_digits,
     grey,
     own_copy,
@@ -39,8 +40,8 @@ def theta_playground(digits=None, model=None, controls=CONTROLS, theta=IDENTITY,
             normalise the images. Default: the shipped test digits; with a model of another image size than theirs, the
             same distorted by ``"RTS"``.
         model: None; a trained :class:`stncourse.STNClassifier` with an affine θ; or ``"pretrained"`` for the shipped
-            one. With a model, its answers are shown live, a button lets its STN choose θ, and all is sampled as it
-            does: what it pads with is the background.
+            one. With a model, its answers are shown live, a button lets its STN choose θ and keeps the score, and
+            all is sampled as it does: what it pads with is the background.
         controls: which of ``CONTROLS`` to show.
         theta: the six numbers to start from, row by row; or a ``(2, 3)`` or ``(1, 2, 3)`` tensor.
         index: which digit to start with.
@@ -51,7 +52,7 @@ def theta_playground(digits=None, model=None, controls=CONTROLS, theta=IDENTITY,
 
     Returns:
         ThetaPlayground: a widget that shows itself as the last value of a cell. ``.settings`` is what it is set to,
-        ``.frame`` what it shows.
+        ``.frame`` what it shows; with a model, ``.score`` is the score, ``.attempts`` what it is made of.
 
     Convention:
         θ maps output → input (there is a switch to see the other direction). The sliders are the parameters of
@@ -109,7 +110,7 @@ class ThetaPlayground(widgets.VBox):
         device = device if isinstance(device, str) and device == BROWSER else str(resolve_device(device))
         self.pose = Pose(theta)
         self.frame = None
-        self.score = {"you": 0, "STN": 0}
+        self._score = Score()
         self.digit = DigitControls(self.digits, index, count, self._show)
         self.sampling = SamplingControls(
             Settings(**sampled), self.digits.images, device, changed=self._on_sampling, device_changed=self._show
@@ -125,6 +126,16 @@ class ThetaPlayground(widgets.VBox):
     def device(self):
         """What warps the picture."""
         return self.on_device.value
+
+    @property
+    def attempts(self):
+        """Number of a digit -> how sure of the truth the classifier was: through your θ, through the STN's."""
+        return dict(self._score.attempts)
+
+    @property
+    def score(self):
+        """Points of ``"you"`` and the ``"STN"``: one for each digit that the STN was let do, shared in a tie."""
+        return self._score.points
 
     # What is on the page
 
@@ -227,11 +238,11 @@ class ThetaPlayground(widgets.VBox):
         its = self.probabilities()
         if yours is not None and its is not None:
             true = int(self.digits.labels[self.number.value])
-            winner = "STN" if its[true] >= yours[true] else "you"
-            self.score[winner] += 1
+            counts = self._score.add(self.number.value, yours[true], its[true])
             name = label_name(self.digits, true)
             what = f"It is “{name}”" if getattr(self.digits, "classes", ()) else f"The digit is a {name}"
             self._say(
                 f"{what}. Your θ: {yours[true]:.1%} sure of it; the STN's: {its[true]:.1%}. "
-                f"Score: you {self.score['you']}, STN {self.score['STN']}."
+                + ("" if counts else "Only the first attempt at a digit counts. ")
+                + f"Score: you {self.score['you']:g}, STN {self.score['STN']:g}."
             )

@@ -1,4 +1,4 @@
-"""What is wrong with a training: :func:`diagnose` names the symptom from the losses and from how θ went."""
+"""What is wrong with a training run: :func:`diagnose` names the symptom from the losses and from how θ went."""
 
 import textwrap
 from dataclasses import dataclass, field
@@ -40,10 +40,11 @@ class Diagnosis:
 
 
 def diagnose(history, classes=10):
-    """Name what is wrong with a training, from its losses and from how θ went.
+    """Name what is wrong with a training run, from its losses and from how θ went.
 
     It sees what ``fit(model, ..., probe=images)`` wrote down, and nothing else. "healthy" means that it saw none of the
-    symptoms it knows. Several probe images are needed to tell whether θ depends on the image; 20 or more are good.
+    symptoms it knows, and that about half of the test images or more are right, if that was measured. Several probe
+    images are needed to tell whether θ depends on the image; 20 or more are good.
 
     Args:
         history: a :class:`stncourse.History`; or the FloatingPointError or KeyboardInterrupt that ``fit`` raised, which
@@ -59,7 +60,7 @@ def diagnose(history, classes=10):
     >>> far_away = [affine_theta(translation=(3, 0)).tolist() * 2] * 2
     >>> diagnose(History({}, theta=[{"step": 50 * i, "theta": theta} for i, theta in enumerate(far_away)]))
     diagnosis  left the image
-    seen       At the end 0 % of the box lies on the image (its middle is at tx = +3.00, ty = +0.00),
+    seen       At the end 0 % of the frame lies on the image (its middle is at tx = +3.00, ty = +0.00),
                and it did not move at all: outside, the gradient is 0.
     try        Start at the identity. Lower the localization network's learning rate. On images whose
                edges are not flat, padding_mode="border" leaves a gradient outside.

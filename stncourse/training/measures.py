@@ -1,4 +1,4 @@
-"""What is measured on a training's record: numbers from the losses, and from how θ went."""
+"""What is measured on the record of a training run: numbers from the losses, and from how θ went."""
 
 import math
 
@@ -10,7 +10,7 @@ from stncourse.transformer.grids import affine_grid, projective_grid
 def measure(history, classes):
     """All the numbers there are to look at, by name; left out are those that need more records, or images, of θ."""
     losses = [row["train_loss"] for row in history.epochs]
-    measures = {"losses": losses, "guessing": math.log(classes)}
+    measures = {"losses": losses, "guessing": math.log(classes), "guessing_accuracy": 1 / classes}
     known = losses + [row["test_loss"] for row in history.epochs if row.get("test_loss") is not None]
     measures["lowest_loss"] = min(filter(math.isfinite, known), default=0.0)
     if losses:
@@ -49,14 +49,14 @@ def measure(history, classes):
 
 
 def _sides(theta):
-    """How large each box is, as a part of the image: its narrow and its wide half axis."""
+    """How large each frame is, as a part of the image: its narrow and its wide half axis."""
     matrix = theta[:, :2, :2] / (theta[:, 2:, 2:] if theta.shape[1] == 3 else 1.0)
     wide, narrow = torch.linalg.svdvals(matrix).T
     return narrow, wide
 
 
 def _on_image(theta):
-    """The part of each box that lies on the image."""
+    """The part of each frame that lies on the image."""
     grid = (affine_grid if theta.shape[1] == 2 else projective_grid)(theta, (16, 16))
     return (grid.abs() <= 1).all(-1).float().mean((1, 2))
 

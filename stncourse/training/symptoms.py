@@ -8,20 +8,21 @@ import math
 
 import torch
 
-# Where the lines are drawn, between what was measured on healthy trainings and on trainings broken on purpose, of some
+# Where the lines are drawn, between what was measured on healthy training runs and on runs broken on purpose, of some
 # seconds on the shipped digits, upright and distorted. In brackets: the worst healthy one; the mildest broken one.
 # tests/training/test_diagnosis.py makes most of them again.
 _RANDOM = 0.1  # spread of θ over the images before the first step (0.065, torch's own weights; 0.47, normal ones)
-_SPECK = 0.25  # size of the box before the first step, as a part of the image (1; 0.09, torch's own weights and bias)
+_SPECK = 0.25  # size of the frame before the first step, as a part of the image (1; 0.09, torch's own weights and bias)
 _HUGE = 10.0  # largest entry of θ (1.2; 700)
-_FAR = 1.4  # size of the box at the end (1.15; 1.56, padded with 0)
-_OUTSIDE = 0.5  # part of the box that lies on the image (0.83; 0.41)
-_THIN = 0.05  # the box's narrow side (0.55; 0.01, made by hand)
+_FAR = 1.4  # size of the frame at the end (1.15; 1.56, padded with 0)
+_OUTSIDE = 0.5  # part of the frame that lies on the image (0.83; 0.41)
+_THIN = 0.05  # the frame's narrow side (0.55; 0.01, made by hand)
 _EQUAL = 2e-5  # spread of θ over the images at the end (0.001; 0)
 _STILL = 0.05  # a way that weight decay alone can push θ: 0.0001 in an epoch here; by its formula 0.02 in 4,700 steps
 _JITTER = 0.03  # how far θ lies from the middle of the moments before and after; healthy ones may have more, …
 _JITTER_RATIO = 1.0  # … but then less than this times its spread over the images (0.8; 1.6)
 _BELOW_ZERO = -0.01  # a loss that no probability has (0; −0.1, the probabilities themselves; −77,245, scores)
+_POOR = 0.45  # how far the accuracy has come from guessing to 100 %: about half are right (0.48; 0.41)
 _CHANCE = 0.97  # loss as a part of log(classes), what guessing costs
 _UNTRAINED = 0.6  # the same, for the first epoch of a network that was not trained before
 
@@ -63,7 +64,7 @@ def _random_start(m, history, broke):
     if spread > _RANDOM:
         seen = f"Before the first step θ differed from image to image, by {spread:.2f} (standard deviation)."
     elif size < _SPECK:
-        seen = f"Before the first step the box was a speck, {size:.2f} times the image's size: all that came out was "
+        seen = f"Before the first step the frame was a speck, {size:.2f} times the image's size: all that came out was "
         seen += "streaks."
     else:
         return None
@@ -86,8 +87,8 @@ def _zoomed_out(m, history, broke):
     if m.get("size", 0.0) <= _FAR:
         return None
     return (
-        f"At the end the box is {m['size']:.1f} times as large as the image: things come out {1 / m['size']:.2f} times "
-        f"as large, and {100 - 100 * m['on_image']:.0f} % of the output is padding.",
+        f"At the end the frame is {m['size']:.1f} times as large as the image: things come out {1 / m['size']:.2f} "
+        f"times as large, and {100 - 100 * m['on_image']:.0f} % of the output is padding.",
         "Pad with what background is after normalisation (`padding_value=BACKGROUND`), not with 0. " + _lower(history),
     )
 
@@ -95,7 +96,7 @@ def _zoomed_out(m, history, broke):
 def _left_the_image(m, history, broke):
     if m.get("on_image", 1.0) >= _OUTSIDE:
         return None
-    seen = f"At the end {100 * m['on_image']:.0f} % of the box lies on the image (its middle is at "
+    seen = f"At the end {100 * m['on_image']:.0f} % of the frame lies on the image (its middle is at "
     seen += f"tx = {m['tx']:+.2f}, ty = {m['ty']:+.2f})"
     if m.get("moved", 1.0) < _STILL:
         seen += ", and it did not move at all: outside, the gradient is 0"
@@ -111,8 +112,8 @@ def _collapsed(m, history, broke):
         return None
     shape = "point" if m["size"] < _THIN else "line"
     return (
-        f"At the end the box is a {shape}: its narrow side is {m['narrow']:.3f} times the image's. All that comes out "
-        f"is {'one colour' if shape == 'point' else 'stripes'}.",
+        f"At the end the frame is a {shape}: its narrow side is {m['narrow']:.3f} times the image's. All that comes "
+        f"out is {'one colour' if shape == 'point' else 'stripes'}.",
         f'{_lower(history)} Or take a family that cannot become a line: "attention" or "similarity".',
     )
 
@@ -169,13 +170,26 @@ def _standing_loss(m, history, broke):
     )
 
 
+def _poor_answers(m, history, broke):
+    accuracy = history.epochs[-1].get("test_accuracy") if history.epochs else None
+    if accuracy is None or accuracy - m["guessing_accuracy"] >= _POOR * (1 - m["guessing_accuracy"]):
+        return None
+    return (
+        f"Only {100 * accuracy:.0f} % of the test digits are right; guessing gets "
+        f"{100 * m['guessing_accuracy']:.0f} %. " + ("θ shows no reason." if "size" in m else "θ was not recorded."),
+        "Is the loss still falling? Train longer. Is it low? Then the test images differ from the training images. "
+        "Else order the tests that need no training run: does the identity change nothing, does a gradient arrive, is "
+        "background outside, are the labels right?",
+    )
+
+
 def _healthy(m, history, broke):
     if "size" not in m:
         return (
             f"{_loss(m, history)} θ was not recorded, so that is all there is to see.",
             "fit(..., probe=images) records θ.",
         )
-    seen = f"{100 * m['on_image']:.0f} % of the box lies on the image, it is {m['size']:.2f} times its size"
+    seen = f"{100 * m['on_image']:.0f} % of the frame lies on the image, it is {m['size']:.2f} times its size"
     if "spread" in m:
         seen += f", and θ differs from image to image by {m['spread']:.3f}"
     return f"{seen}. {_loss(m, history)}", "Nothing. Look at the pictures all the same."
@@ -215,5 +229,6 @@ LOOKS = {
     "same for all": _same_for_all,
     "jumping": _jumping,
     "standing loss": _standing_loss,
+    "poor answers": _poor_answers,
     "healthy": _healthy,
 }

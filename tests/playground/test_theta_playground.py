@@ -23,6 +23,7 @@ from stncourse import (
     normalize,
     theta_playground,
 )
+from stncourse.playground.opponent import Score
 from stncourse.playground.parameters import IDENTITY, LIMITS, PRESETS, compose, decompose
 from stncourse.playground.picture import output_from_picture
 from stncourse.playground.scene import DIRECTIONS, MODES, PADDINGS, scene
@@ -331,14 +332,55 @@ def test_let_the_stn_do_it_and_keep_the_score(game):
     assert "Score: you 0, STN 3" in game.message.value
 
 
-def test_you_can_win(game):
-    game.let_stn.click()  # your θ is a good one now, and the STN is spoilt
+def spoil(model):
+    """Its STN looks beside every image."""
     with torch.no_grad():
-        game.model.stn.localization.fc_loc[-1].bias.copy_(torch.tensor([1.0, 0, 3, 0, 1, 3]))
-        game.model.stn.localization.fc_loc[-1].weight.zero_()
+        model.stn.localization.fc_loc[-1].bias.copy_(torch.tensor([1.0, 0, 3, 0, 1, 3]))
+        model.stn.localization.fc_loc[-1].weight.zero_()
+
+
+def test_you_can_win(game):
+    image = normalize(game.digits.images[5:6])
+    with torch.no_grad():
+        good = game.model.stn.transform(image).theta[0].flatten().tolist()
+    spoil(game.model)
+    for box, value in zip(game.boxes, good, strict=True):
+        box.value = f"{value}"
     game.let_stn.click()
     assert game.settings.theta == (1, 0, 3, 0, 1, 3)
-    assert game.score == {"you": 1, "STN": 1}
+    assert game.score == {"you": 1, "STN": 0}
+
+
+def test_a_tie_is_half_a_point_each(game):
+    spoil(game.model)
+    for box, value in zip(game.boxes, (1, 0, 3, 0, 1, 3), strict=True):
+        box.value = f"{value}"
+    game.let_stn.click()
+    assert game.score == {"you": 0.5, "STN": 0.5}
+    assert "Score: you 0.5, STN 0.5." in game.message.value
+
+
+def test_only_the_first_attempt_at_a_digit_counts(game):
+    """The STN's own frame is on show after it: to press the button again would be half a point for nothing."""
+    game.boxes[2].value = "1.5"
+    game.let_stn.click()
+    attempts, score = game.attempts, game.score
+    assert score == {"you": 0, "STN": 1}
+    game.let_stn.click()
+    assert "Only the first attempt at a digit counts." in game.message.value
+    assert (game.attempts, game.score) == (attempts, score)
+    true = int(game.digits.labels[5])
+    assert attempts == {5: (pytest.approx(attempts[5][0]), pytest.approx(shown_probabilities(game)[true], abs=0.0006))}
+
+
+def test_what_reads_the_same_is_a_tie():
+    score = Score()
+    assert score.add(0, 0.99949, 0.99951)  # 99.9 % and 100.0 %
+    assert score.points == {"you": 0, "STN": 1}
+    assert score.add(1, 0.9986, 0.9994)
+    assert score.points == {"you": 0.5, "STN": 1.5}
+    assert not score.add(1, 1.0, 0.0)
+    assert score.points == {"you": 0.5, "STN": 1.5}
 
 
 def test_the_stn_chooses_in_its_own_direction(game):

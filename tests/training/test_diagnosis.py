@@ -250,6 +250,24 @@ def test_a_test_loss_below_0_is_seen_too():
     assert diagnose(history).name == "no log-probabilities"
 
 
+def test_poor_answers_are_not_healthy():
+    """Whatever θ looks like: 44 % of ten classes is nearer to guessing than to reading."""
+    fine = [affine_theta().tolist() * 2, [affine_theta(rotation=r)[0].tolist() for r in (5, 9)]]
+    for accuracy, name in ((0.1, "poor answers"), (0.44, "poor answers"), (0.52, "healthy"), (0.9, "healthy")):
+        history = note(fine, losses=[1.9])
+        history.epochs[0]["test_accuracy"] = accuracy
+        assert diagnose(history).name == name
+    history.epochs[0]["test_accuracy"] = 0.44
+    found = diagnose(history)
+    assert "Only 44 % of the test digits are right; guessing gets 10 %." in found.seen
+    assert "gradient" in found.advice
+    assert diagnose(history, classes=100).name == "poor answers"
+    history.epochs[0] |= {"test_accuracy": 0.6, "train_loss": 0.5}
+    assert diagnose(history, classes=2).name == "poor answers"  # guessing gets half of them
+    history.theta.clear()
+    assert "θ was not recorded" in diagnose(history, classes=2).seen
+
+
 # What is not a run
 
 
