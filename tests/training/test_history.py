@@ -121,9 +121,9 @@ def test_the_recorded_starts_are_of_the_recipes_as_they_are_and_say_what_noteboo
         assert all(run["train_digits"] == 55_000 and run["source"] == "mnist" for run in rows)
         assert all(len(run["accuracy"]) == recipe.epochs + 1 for run in rows)  # before the training, too
         after = {start: [run["accuracy"][-1] for run in rows if run["start"] == start] for start in starts}
-        # Slower, not impossible: every random start learns, and none as fast as any other start.
-        assert min(after["random"]) > 0.85
-        assert max(after["random"]) < min(after["identity"] + after["bias only"])
+        # Slower, not impossible: every random start learns, and none as fast as the identity with the same seed.
+        assert min(after["random"]) > 0.9
+        assert all(later < sooner for later, sooner in zip(after["random"], after["identity"], strict=True))
         areas = {start: [run["area"][0]["area"] for run in rows if run["start"] == start] for start in starts}
         assert max(areas["random"]) < 0.02
         assert set(areas["identity"]) == {1.0}
