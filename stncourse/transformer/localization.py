@@ -23,7 +23,8 @@ class LocalizationNetwork(nn.Module):
     """The classic tutorial's localization network, for any image size: two convolutions, two linear layers, θ.
 
     It starts at the identity: the last layer's weights are 0 and its bias is the identity transform, so that before
-    any training every image passes through unchanged. Both are needed: random weights would drown the bias.
+    any training every image passes through unchanged. Both are needed for that: with random weights, the bias alone
+    bends each image a little. (From a random start it learns, too, only more slowly: notebook 02.)
 
     Args:
         image_size: ``(H, W)``, one int for a square, or ``(N, C, H, W)``, of which only H and W count. Smaller than 18

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from importlib import resources
+from itertools import product
 
 import numpy as np
 import pytest
@@ -108,6 +109,24 @@ def test_the_recorded_comparison_is_matched_in_parameters_and_seeds():
         best = min(choices, key=lambda run: run["error"], default={"localization_factor": 0.1})
         factors = {run["localization_factor"] for run in runs if run["network"] == "CNN + STN"}
         assert factors == {best["localization_factor"]}
+
+
+def test_the_recorded_starts_are_of_the_recipes_as_they_are_and_say_what_notebook_02_says():
+    runs = recorded("starts.json")["runs"]
+    starts = ("identity", "bias only", "random")
+    for name, recipe in {"tutorial": TUTORIAL_RECIPE.but(epochs=5), "fast": FAST_RECIPE}.items():
+        rows = [run for run in runs if run["recipe"] == name]
+        assert sorted((run["start"], run["seed"]) for run in rows) == sorted(product(starts, (0, 1, 2)))
+        assert [Recipe(**run["settings"]) for run in rows] == [recipe] * 9
+        assert all(run["train_digits"] == 55_000 and run["source"] == "mnist" for run in rows)
+        assert all(len(run["accuracy"]) == recipe.epochs + 1 for run in rows)  # before the training, too
+        after = {start: [run["accuracy"][-1] for run in rows if run["start"] == start] for start in starts}
+        # Slower, not impossible: every random start learns, and none as fast as the identity with the same seed.
+        assert min(after["random"]) > 0.9
+        assert all(later < sooner for later, sooner in zip(after["random"], after["identity"], strict=True))
+        areas = {start: [run["area"][0]["area"] for run in rows if run["start"] == start] for start in starts}
+        assert max(areas["random"]) < 0.02
+        assert set(areas["identity"]) == {1.0}
 
 
 def test_numbers_of_numpy_and_torch_are_written_as_numbers(tmp_path):
