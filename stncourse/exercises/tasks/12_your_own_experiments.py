@@ -136,7 +136,7 @@ for each channel, the median of all border pixels of all images (first and last 
 
 
 def theta_for_crop(crops, size):
-    """crops (N, 4): left, top, width, height in pixels; size: (H, W) of the image -> θ (N, 2, 3)."""
+    """crops (N, 4): left, top, width, height in pixels; size (H, W) -> θ (N, 2, 3)."""
     image_height, image_width = size
     left, top, width, height = crops.unbind(dim=1)
     zero = torch.zeros_like(left)
@@ -251,7 +251,7 @@ edge, and θ maps the output's −1 to +1 onto the frame.
 
 
 def moved_pixels(theta, size):
-    """theta (N, 2, 3), size (H, W) -> (N,): how far θ moves the pixel centres on average, in pixels."""
+    """theta (N, 2, 3), size (H, W) -> mean distance moved by the pixel centres, in pixels, (N,)."""
     height, width = size
     x = (2 * torch.arange(width, dtype=theta.dtype) + 1) / width - 1
     y = (2 * torch.arange(height, dtype=theta.dtype) + 1) / height - 1
