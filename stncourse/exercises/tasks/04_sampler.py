@@ -65,6 +65,16 @@ def _color_of_four(floor=math.floor, pick=None, weigh=lambda left, x: (left + 1 
     return color
 
 
+def _color_of_floor_and_ceil(image, x, y):
+    height, width = image.shape
+    total = 0.0
+    for m in (math.floor(x), math.ceil(x)):
+        for n in (math.floor(y), math.ceil(y)):
+            if 0 <= m < width and 0 <= n < height:
+                total += image[n, m].item() * (1 - abs(x - m)) * (1 - abs(y - n))
+    return total
+
+
 def _last_for_minus_1(image, n, m):
     """An index below 0 counts from the end, and what cannot be read is 0."""
     try:
@@ -180,6 +190,15 @@ check's images all the others are NaN.
             ),
             "A neighbour outside is read all the same. Index −1 is no error, it is the *last* column or row, from the "
             "other side of the image. Ask first whether the neighbour is inside.",
+        ),
+        "plain mean": (
+            _color_of_four(weigh=lambda left, x: (0.5, 0.5)),
+            "You take the plain mean of the four neighbours. The *nearer* ones count more.",
+        ),
+        "ceil for the next": (
+            _color_of_floor_and_ceil,
+            "`math.ceil(x)` is the next column only between two columns: on a whole number it is the same as the "
+            "floor, and one pixel is counted twice. The right neighbour is `math.floor(x) + 1`.",
         ),
         "all or nothing": (
             twist(_only_inside),
@@ -352,7 +371,7 @@ so do its gradients, with respect to the images and to the grid.
             "lies half a pixel from there.",
         ),
         "zero padding not honoured": (
-            twist(with_options(padding="border")),
+            twist(with_options(padding="border"), with_options(padding="reflection")),
             "Outside the image you repeat its edge: that is what `clamp` does. A neighbour outside has to count as 0.",
         ),
         "nearest": (
@@ -362,6 +381,14 @@ so do its gradients, with respect to the images and to the grid.
         "H and W transposed": (
             twist(on_answer(lambda answer: answer.transpose(2, 3))),
             "The output is transposed: its height and width are those of the grid, H_out rows of W_out pixels.",
+        ),
+        "from 0 to 1": (
+            twist(on_argument(1, lambda grid: 2 * grid - 1)),
+            "You read the grid as if it ran from 0 to 1. Its ruler runs from −1 to 1.",
+        ),
+        "cubic": (
+            with_options(mode="bicubic")(_sample),
+            "That is another interpolation, over 16 neighbours. Bilinear mixes four.",
         ),
         "H and W exchanged on the ruler": (
             twist(
@@ -459,8 +486,11 @@ the grid. You may call `F.grid_sample`, and two more operations are enough.
             "Outside you repeat the image's edge. That is the background only where the edge happens to be background.",
         ),
         "not moved back": (
-            lambda images, grid, background: _sample(images - background, grid),
-            "You moved the background to 0 and sampled, but did not move back.",
+            ways(
+                lambda images, grid, background: _sample(images - background, grid),
+                lambda images, grid, background: _sample(images + background, grid),
+            ),
+            "You moved the colours and sampled, but did not move them back.",
         ),
         "background added twice": (
             lambda images, grid, background: _sample(images, grid) + background,
@@ -495,8 +525,11 @@ the grid. You may call `F.grid_sample`, and two more operations are enough.
                 lambda images, grid, background: torch.where(
                     (grid.abs() > 1).any(-1)[:, None], background, _sample(images, grid, padding="border")
                 ),
-                lambda images, grid, background: torch.where(
-                    _sample(torch.ones_like(images), grid) < 0.9999, background, _sample(images, grid)
+                *(
+                    lambda images, grid, background, share=share: torch.where(
+                        _sample(torch.ones_like(images), grid) < share, background, _sample(images, grid)
+                    )
+                    for share in (0.9999, 0.5)
                 ),
             ),
             "You paint all places beyond an edge in one colour. The colour has to *fade* there, over one pixel.",
