@@ -938,7 +938,7 @@ def _(theta):
     return torch.atan2(theta[:, 0, 1], theta[:, 0, 0])
 
 
-@wrong("angle_of_frame", None, "a tensor of shape")
+@wrong("angle_of_frame", None, "a tensor is asked for. Its shape is")
 def _(theta):
     return math.degrees(math.atan2(theta[:, 1, 0], theta[:, 0, 0]))
 

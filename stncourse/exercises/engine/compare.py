@@ -11,8 +11,7 @@ from stncourse.exercises.engine.describe import kind_of, told_apart
 TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 #: Types of which one will do for the other.
 ENOUGH = (torch.float32, torch.float64)
-_MISSING_BATCH = "missing batch dimension"
-_THETA = ("θ11", "θ12", "tx", "θ21", "θ22", "ty")
+MISSING_BATCH = "missing batch dimension"
 
 
 def difference(want, got, axes=""):
@@ -81,17 +80,19 @@ def of_another_type(want, got):
 
 def _tensor_difference(want, got, axes):
     if got["kind"] != "tensor":
-        cure = " `torch.from_numpy(…)` would make a tensor of it, but cut the gradient: use torch all the way." * (
-            got["kind"] == "numpy"
-        )
-        shape = f" of shape {tuple(want.shape)}" if got["kind"] == "number" else ""
-        return None, f"It returns {kind_of(got)}; a tensor{shape} is asked for.{cure}"
+        cure = ""
+        if got["kind"] == "number":
+            cure = f" Its shape is {tuple(want.shape)}." if want.ndim else " `.item()` and `float()` cut the gradient."
+        elif got["kind"] == "numpy":
+            cure = " `torch.from_numpy(…)` would make a tensor of it, but cut the gradient: use torch all the way."
+        return None, f"It returns {kind_of(got)}; a tensor is asked for.{cure}"
     have = got["tensor"]
     if got["device"] != "cpu":
         return None, f"The input lies on the cpu, but the answer on {got['device']}: keep it where the input is."
     if have.shape != want.shape:
         name, text = shape_difference(want.shape, have.shape, axes)
-        return name, text.replace("It returns", f"It returns {got['text']}:", 1) if "text" in got else text
+        shape = f"the shape {tuple(have.shape)}"
+        return name, text.replace(shape, got.get("text", shape))
     if have.dtype != want.dtype and not (have.dtype in ENOUGH and want.dtype in ENOUGH):
         names = [str(tensor.dtype).removeprefix("torch.") for tensor in (want, have)]
         return None, f"It returns {names[1]} where {names[0]} is asked for."
@@ -104,28 +105,8 @@ def _tensor_difference(want, got, axes):
     place = tuple(int(i) for i in torch.unravel_index(off.nan_to_num(torch.inf).argmax(), off.shape))
     at = f"at index {list(place)} it" if place else "it"
     said, right = told_apart(have[place].item(), want[place].item())
-    right_parts = _right_parts(want, have, axes, tolerance)
     note = " (A NumPy array is fine here.)" if "text" in got else ""
-    return None, (
-        f"The shape is right, but not all numbers are: {at} says {said} where {right} is right.{right_parts}" + note
-    )
-
-
-def _right_parts(want, have, axes, tolerance):
-    """Which of the numbers with names are right everywhere: a sentence, or ""."""
-    if axes.endswith("2 3"):
-        names, depth = _THETA, 2
-    elif axes.endswith(" 2"):
-        names, depth = ("x", "y"), 1
-    else:
-        return ""
-    close = torch.isclose(have.to(want.dtype), want, rtol=tolerance, atol=tolerance).flatten(-depth)
-    right = close.reshape(-1, len(names)).all(0).tolist()
-    fine = [name for name, is_right in zip(names, right, strict=True) if is_right]
-    if not fine or len(fine) == len(names):
-        return ""
-    be = "is" if len(fine) == 1 else "are"
-    return f" ({', '.join(fine)} {be} right.)"
+    return None, (f"The shape is right, but not all numbers are: {at} says {said} where {right} is right." + note)
 
 
 def shape_difference(asked, came, axes=""):
@@ -135,11 +116,14 @@ def shape_difference(asked, came, axes=""):
     if came == () and len(asked) == 1:
         return None, f"It returns one number where {asked[0]} are asked for."
     if came == asked[1:]:
-        return _MISSING_BATCH, f"{text} The batch dimension is missing: an answer for every image, N of them in front."
+        return MISSING_BATCH, f"{text} The batch dimension is missing: an answer for every image, N of them in front."
+    for axis in range(len(asked) - 1):
+        if asked[0] > 1 and came == (*asked[:axis], asked[axis] * asked[axis + 1], *asked[axis + 2 :]):
+            return None, f"{text} Axes {axis} and {axis + 1} are still one: `.view(…)` takes them apart."
     if came == (1, *asked):
         return None, f"{text} One axis too many in front: `[0]` takes it off."
     if len(came) == len(asked) > 1 and came[0] == 1 and came[1:] == asked[1:]:
-        return _MISSING_BATCH, f"{text} The batch dimension is not honoured: only one of {asked[0]} is answered."
+        return MISSING_BATCH, f"{text} The batch dimension is not honoured: only one of {asked[0]} is answered."
     if axes.endswith("2 3") and came[-2:] == (3, 3):
         return None, f"{text} θ has two rows: leave the third one, 0 0 1, out with `[…, :2, :]`."
     if axes.endswith("2 3") and came[-2:] == (2, 2):

@@ -8,11 +8,11 @@ import textwrap
 
 import torch
 
-from stncourse.exercises.engine.compare import ENOUGH, difference, of_another_type
+from stncourse.exercises.engine.compare import ENOUGH, MISSING_BATCH, difference, of_another_type
 from stncourse.exercises.engine.describe import describe_arguments, describe_both, describe_value
 from stncourse.exercises.engine.plain import as_tensors, copied, plain
 from stncourse.exercises.engine.recognise import Tried, recognised
-from stncourse.exercises.engine.relations import rounded_to
+from stncourse.exercises.engine.relations import right_parts, rounded_to
 
 _IN_PLACE = (
     "input changed in place",
@@ -114,15 +114,34 @@ def _failure(exercise, compared, first, decimals, on_example):
         explained = ((recognised(exercise, *one), one[1]) for one in compared)
         if found := next((pair for pair in explained if pair[0]), None):
             name, message, first = found[0].name, found[0].message, found[1][found[0].place]
-        elif first.got["value"] is not None:
-            message += _on_the_type(exercise, first)
+        else:
+            first = _clearest(compared[0][1], first)
+            name, message = first.problem
+            if first.got["value"] is not None:
+                pairs = [(one.want, one.got["value"]) for one in compared[0][1] if one.got["value"] is not None]
+                message += right_parts(pairs, exercise.axes) + _on_the_type(
+                    exercise, first.want, first.got["value"], first
+                )
     drawings = [*_drawings(exercise, first), *_drawings_of_example(exercise, on_example)]
     return _failed(exercise, message, name, first, drawings)
 
 
-def _on_the_type(exercise, tried):
+def _clearest(tried, first):
+    """The input that shows best what is wrong: a batch of one can look like no batch at all."""
+    wrong = [one for one in tried if one.state == "wrong"]
+    value = (first.got["value"] or {}).get("tensor")
+    if first.problem[0] == MISSING_BATCH and any(one.problem[0] != MISSING_BATCH for one in wrong):
+        return wrong[-1]
+    if value is not None and value.ndim == 0 and first.want["kind"] == "tensor" and first.want["tensor"].ndim == 1:
+        return wrong[-1]
+    return first
+
+
+def _on_the_type(exercise, want, value, tried):
     """How to get the right type, where the answer has a wrong one."""
-    want, value = tried.want, tried.got["value"]
+    if want["kind"] == value["kind"] == "list":
+        pairs = zip(want["items"], value["items"], strict=False)
+        return next(filter(None, (_on_the_type(exercise, *pair, tried) for pair in pairs)), "")
     if want["kind"] != "tensor" or value["kind"] != "tensor" or want["tensor"].shape != value["tensor"].shape:
         return ""
     asked, came = want["tensor"].dtype, value["tensor"].dtype

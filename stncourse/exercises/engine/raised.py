@@ -19,6 +19,9 @@ _HELP = {
     r"'Tensor' and '(list|tuple)'|'(list|tuple)' and 'Tensor'": (
         "A list cannot be calculated with: `torch.tensor(…)` makes a tensor of it."
     ),
+    r"index -?\d+ is out of bounds": (
+        "The index lies beyond the end. Ask first whether it is inside: −1 would raise nothing, it is the last one."
+    ),
     "Boolean value of Tensor with more than one": (
         "`if` wants one answer, and here are many: use `torch.where`, or `&` and `|` for and and or."
     ),

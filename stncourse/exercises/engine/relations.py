@@ -11,6 +11,7 @@ import torch
 
 from stncourse.exercises.engine.compare import ENOUGH, as_list, as_number
 
+_THETA = ("θ11", "θ12", "tx", "θ21", "θ22", "ty")
 _ENOUGH = 2  # so many different numbers show a factor, or what was added
 _CHANNELS_LAST = "Channels come second in torch: `.permute(0, 3, 1, 2)` brings them there."
 
@@ -25,6 +26,19 @@ def related(pairs, axes=""):
     if any(want.shape != have.shape for want, have in tensors):
         return None
     return _turned_over(tensors, axes) or _first_only(tensors, axes) or _of_all_numbers(tensors)
+
+
+def right_parts(pairs, axes):
+    """Which of the numbers that have names are right on all inputs: a sentence, or ""."""
+    names = _THETA if axes.endswith("2 3") else ("x", "y") if axes.endswith(" 2") else ()
+    tensors = _tensors(pairs)
+    if not names or tensors is None or any(want.shape != have.shape for want, have in tensors):
+        return ""
+    close = [torch.isclose(want, have, rtol=1e-4, atol=1e-4).reshape(-1, len(names)) for want, have in tensors]
+    fine = [name for name, is_right in zip(names, torch.cat(close).all(0).tolist(), strict=True) if is_right]
+    if not fine or len(fine) == len(names):
+        return ""
+    return f" ({', '.join(fine)} {'is' if len(fine) == 1 else 'are'} right everywhere.)"
 
 
 def rounded_to(pairs):
@@ -146,6 +160,7 @@ def _of_all_numbers(tensors):
 
 def _on_the_factor(factor):
     known = {
+        math.pi: "Every number is π times too large.",
         -1.0: "The sign is wrong: every number is the negative of the right one.",
         100.0: "Every number is 100 times too large: percent, where a share of 1 is asked for?",
         math.degrees(1): "Every number is 57.3 times too large: that is what turns radians into degrees.",

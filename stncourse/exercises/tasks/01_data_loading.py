@@ -223,6 +223,11 @@ def _of_batches(weighed, correction):
     return wrong
 
 
+def _only_stds_of_batches(weighed, correction):
+    average = _of_batches(weighed, correction)
+    return lambda batches: (_mean_and_std_at_once(batches)[0], average(batches)[1])
+
+
 def _variances_of_batches(weighed):
     def wrong(batches):
         weights = [images.numel() if weighed else 1 for images in batches]
@@ -241,16 +246,25 @@ def _squared_as_bytes(batches):
     return mean, math.sqrt(max(squares / count - mean**2, 0))
 
 
-def _counting(count_of):
+def _root_or_nan(number):
+    return number**0.5 if number >= 0 else math.nan
+
+
+def _counting(count_of, root=_root_or_nan):
     """Something else than pixels is counted."""
 
     def wrong(batches):
         count = count_of(batches)
         pixels = torch.cat([images.flatten() for images in batches]).double() / 255
         mean = pixels.sum().item() / count
-        return mean, math.sqrt(max(pixels.square().sum().item() / count - mean**2, 0))
+        return mean, root(pixels.square().sum().item() / count - mean**2)
 
     return wrong
+
+
+def _mean_not_squared(batches):
+    mean, std = _mean_and_std_at_once(batches)
+    return mean, _root_or_nan(std**2 + mean**2 - mean)
 
 
 def _batches_cases():
@@ -292,8 +306,7 @@ two numbers. Dividing by the number of pixels n, or by n − 1 as `torch.std` do
         ),
         "mean of the batches' stds": (
             ways(
-                _of_batches(weighed=True, correction=0),
-                _of_batches(weighed=True, correction=1),
+                *(_only_stds_of_batches(weighed, correction) for weighed in (True, False) for correction in (0, 1)),
                 _variances_of_batches(weighed=True),
                 _variances_of_batches(weighed=False),
             ),
@@ -317,10 +330,17 @@ two numbers. Dividing by the number of pixels n, or by n − 1 as `torch.std` do
             twist(on_answer(lambda pair: (pair[0], math.hypot(*pair)))),
             "That is the root of the mean *square*. Subtract the square of the mean before you take the root.",
         ),
+        "mean not squared": (
+            _mean_not_squared,
+            "You subtract the mean from the mean of the squares. Subtract the *square* of the mean.",
+        ),
         "images counted, not pixels": (
             ways(
-                _counting(lambda batches: sum(len(images) for images in batches)),
-                _counting(len),
+                *(
+                    _counting(count_of, root)
+                    for count_of in (lambda batches: sum(len(images) for images in batches), len)
+                    for root in (_root_or_nan, math.sqrt, lambda number: max(number, 0) ** 0.5)
+                )
             ),
             "You divide by the number of images or of batches. Divide by the number of *pixels*: `images.numel()`.",
         ),

@@ -95,10 +95,17 @@ def _random_weight(bias):
     return looks(lambda features: (torch.randn(6, features), bias.clone()), fits)
 
 
+def _known(bias):
+    """Whether a bias is one of those that have a name."""
+    return any(torch.allclose(bias.float(), known) for known in (_IDENTITY, _BY_COLUMNS, torch.zeros(6), torch.ones(6)))
+
+
 def _random_bias(arguments, right, answer):
-    one_by_one = [torch.equal(a, b.to(a.dtype)) for a, b in zip(right, answer, strict=True)]
-    numbers = sorted(answer[1].tolist())
-    return answer[1].shape == (6,) and not one_by_one[1] and numbers not in ([0.0] * 6, [1.0] * 6, sorted(_IDENTITY))
+    return answer[0].shape == right[0].shape and not answer[0].any() and not _known(answer[1])
+
+
+def _both_random(arguments, right, answer):
+    return answer[0].shape == right[0].shape and answer[0].any() and not _known(answer[1])
 
 
 IDENTITY_START = Code(
@@ -156,9 +163,19 @@ Write the weight and the bias of the last layer, `nn.Linear(features, 6)`, so th
             "Two things at once. The weight is not 0, so each image gets its own θ. And: the bias is 0, where the "
             "identity has 1 0 0, 0 1 0.",
         ),
+        "random weight + all ones": (
+            _random_weight(torch.ones(6)),
+            "Two things at once. The weight is not 0, so each image gets its own θ. And: the bias is 1 everywhere; the "
+            "identity has 1 0 0, 0 1 0.",
+        ),
+        "random weight + random bias": (
+            looks(lambda features: (torch.ones(6, features) / 9, torch.linspace(-0.3, 0.4, 6)), _both_random),
+            "Two things at once. The weight is not 0, so each image gets its own θ. And: the bias is not the identity, "
+            "1 0 0, then 0 1 0.",
+        ),
         "random bias": (
             looks(lambda features: (torch.zeros(6, features), torch.linspace(-0.3, 0.4, 6)), _random_bias),
-            "The bias has to be the identity, 1 0 0, then 0 1 0. Torch's own start is random.",
+            "The weight is right, but the bias has to be the identity: 1 0 0, then 0 1 0.",
         ),
         "weight transposed": (
             twist(on_answer(lambda pair: (pair[0].T, pair[1]))),

@@ -156,8 +156,20 @@ outer *edges* of the row; with `True`, they are the *centres* of the first and t
             ways(
                 _by_rulers(from_0_to_1, lambda count, dtype: (_centers_one_by_one(count, True) + 1) / 2),
                 _by_rulers(from_0_to_1, lambda count, dtype: torch.linspace(0, 1, count)),
+                _by_rulers(*[lambda count, dtype: torch.linspace(0, 1, count)] * 2),
+                _by_rulers(from_0_to_1, from_0_to_1),
             ),
             "Your ruler runs from 0 to 1. This one runs from −1 to 1: times 2, minus 1.",
+        ),
+        "the ruler is 2 long": (
+            ways(
+                *(
+                    _by_rulers(lambda count, dtype: from_0_to_1(count, dtype) - 1, end_to_end)
+                    for end_to_end in (None, from_end_to_end, lambda n, dtype: torch.linspace(0, 1, n) - 1)
+                )
+            ),
+            "Your steps are half as long as they should be: from −1 to 1 the ruler is 2 long, so a pixel is "
+            "2 / count wide.",
         ),
         "pixels for the ruler": (
             ways(

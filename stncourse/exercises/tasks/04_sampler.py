@@ -11,6 +11,18 @@ from stncourse.exercises.engine.mistakes import twist, ways
 from stncourse.exercises.engine.questions import Question
 from stncourse.exercises.inputs import a_digit, cases_by_size, in_both_types, seeded
 from stncourse.exercises.pictures import warped
+from stncourse.exercises.samplers_gone_wrong import (
+    blank,
+    clamped_before_weighed,
+    color_of_all,
+    color_of_floor_and_ceil,
+    color_of_four,
+    last_for_minus_1,
+    only_inside,
+    places_off_the_image,
+    sample_by_four,
+    sides_of,
+)
 
 
 def color_between(image, x, y):
@@ -33,67 +45,6 @@ def _color_by_the_formula(image, x, y, kernel=lambda distance: max(0, 1 - abs(di
             if weight := kernel(x - m) * kernel(y - n):
                 total += image[n, m].item() * weight
     return total
-
-
-def _color_of_all(image, x, y):
-    """All pixels, those without weight too."""
-    rows = (1 - (y - torch.arange(image.shape[0])).abs()).clamp(min=0)
-    columns = (1 - (x - torch.arange(image.shape[1])).abs()).clamp(min=0)
-    return (image * rows[:, None] * columns).sum().item()
-
-
-def _color_of_four(floor=math.floor, pick=None, weigh=lambda left, x: (left + 1 - x, x - left)):
-    """Four neighbours, in one of the ways that go wrong.
-
-    Args:
-        floor: x -> the left neighbour's column.
-        pick: (image, row, column) -> colour; None: 0 outside.
-        weigh: (left neighbour, x) -> the weights of the left and the right one.
-    """
-
-    def zero_outside(image, n, m):
-        return image[n, m] if 0 <= m < image.shape[1] and 0 <= n < image.shape[0] else 0.0
-
-    def color(image, x, y):
-        left, top = floor(x), floor(y)
-        total = 0.0
-        for m, weight_x in zip((left, left + 1), weigh(left, x), strict=True):
-            for n, weight_y in zip((top, top + 1), weigh(top, y), strict=True):
-                total += float((pick or zero_outside)(image, n, m)) * weight_x * weight_y
-        return total
-
-    return color
-
-
-def _last_for_minus_1(image, n, m):
-    """An index below 0 counts from the end, and what cannot be read is 0."""
-    try:
-        return image[n, m]
-    except IndexError:
-        return 0.0
-
-
-def _clamped_before_weighed(image, x, y):
-    """The neighbours are moved inside first, and weighed by where they are then: both may be the same."""
-    height, width = image.shape
-    m0, n0 = math.floor(x), math.floor(y)
-    m0, m1 = (min(max(m, 0), width - 1) for m in (m0, m0 + 1))
-    n0, n1 = (min(max(n, 0), height - 1) for n in (n0, n0 + 1))
-    return sum(
-        image[n, m].item() * weight_x * weight_y
-        for m, weight_x in ((m0, m1 - x), (m1, x - m0))
-        for n, weight_y in ((n0, n1 - y), (n1, y - n0))
-    )
-
-
-def _only_inside(right):
-    """0 outside of the outer centres, where one pixel alone would fade out."""
-
-    def color(image, x, y):
-        inside = 0 <= x <= image.shape[1] - 1 and 0 <= y <= image.shape[0] - 1
-        return right(image, x, y) if inside else 0.0
-
-    return color
 
 
 def _color_cases():
@@ -133,7 +84,7 @@ check's images all the others are NaN.
         ),
         "weights exchanged": (
             ways(
-                _color_of_four(weigh=lambda left, x: (x - left, left + 1 - x)),
+                color_of_four(weigh=lambda left, x: (x - left, left + 1 - x)),
                 lambda image, x, y: _color_by_the_formula(image, x, y, lambda d: abs(d) if -1 <= d < 1 else 0),
             ),
             "The weights are exchanged: the *nearer* neighbour counts more. At x = 0.25, column 0 has the weight 0.75.",
@@ -150,7 +101,7 @@ check's images all the others are NaN.
             "so the colour fades out over one pixel.",
         ),
         "clamped before weighed": (
-            _clamped_before_weighed,
+            clamped_before_weighed,
             "At the edge your colour drops to 0 at once, on the last column too. Either you give up when *one* "
             "neighbour lies outside, or you move the neighbours inside *before* you weigh them: then both are the same "
             "pixel, with weights that add up to 0. Weigh first; a neighbour outside counts as 0.",
@@ -160,29 +111,38 @@ check's images all the others are NaN.
             "That is the nearest pixel's colour alone. It would have no slope: mix the four neighbours.",
         ),
         "truncated, not floored": (
-            twist(lambda right: _color_of_four(floor=int)),
+            twist(lambda right: color_of_four(floor=int)),
             "`int(x)` and `.long()` cut towards 0: −0.4 becomes 0, not −1. Left of the first pixel that is the wrong "
             "neighbour: use `math.floor`.",
         ),
         "rounded, not floored": (
             ways(
-                _color_of_four(floor=round),
-                _color_of_four(floor=round, weigh=lambda left, x: (1 - abs(x - left), 1 - abs(x - left - 1))),
-                _color_of_four(floor=round, weigh=lambda left, x: (1 - abs(x - left), abs(x - left))),
+                color_of_four(floor=round),
+                color_of_four(floor=round, weigh=lambda left, x: (1 - abs(x - left), 1 - abs(x - left - 1))),
+                color_of_four(floor=round, weigh=lambda left, x: (1 - abs(x - left), abs(x - left))),
             ),
             "`round(x)` is the *nearest* column. The left neighbour is the one before x: `math.floor(x)`.",
         ),
         "index −1": (
             ways(
-                _color_of_four(pick=lambda image, n, m: image[n, m]),
-                _color_of_four(pick=lambda image, n, m: image[n % image.shape[0], m % image.shape[1]]),
-                _color_of_four(pick=_last_for_minus_1),
+                color_of_four(pick=lambda image, n, m: image[n, m]),
+                color_of_four(pick=lambda image, n, m: image[n % image.shape[0], m % image.shape[1]]),
+                color_of_four(pick=last_for_minus_1),
             ),
             "A neighbour outside is read all the same. Index −1 is no error, it is the *last* column or row, from the "
             "other side of the image. Ask first whether the neighbour is inside.",
         ),
+        "plain mean": (
+            color_of_four(weigh=lambda left, x: (0.5, 0.5)),
+            "You take the plain mean of the four neighbours. The *nearer* ones count more.",
+        ),
+        "ceil for the next": (
+            color_of_floor_and_ceil,
+            "`math.ceil(x)` is the next column only between two columns: on a whole number it is the same as the "
+            "floor, and one pixel is counted twice. The right neighbour is `math.floor(x) + 1`.",
+        ),
         "all or nothing": (
-            twist(_only_inside),
+            twist(only_inside),
             "You answer 0 as soon as the place lies beyond the outer centres. A neighbour inside still counts: the "
             "colour fades out over one pixel.",
         ),
@@ -202,7 +162,7 @@ check's images all the others are NaN.
         ),
         "all pixels": (
             ways(
-                _color_of_all,
+                color_of_all,
                 lambda image, x, y: sum(
                     image[n, m].item() * max(0, 1 - abs(x - m)) * max(0, 1 - abs(y - n))
                     for n in range(image.shape[0])
@@ -237,51 +197,6 @@ def _sample(images, grid, mode="bilinear", padding="zeros", align_corners=False)
     return F.grid_sample(images, grid, mode, padding, align_corners)
 
 
-def _sample_by_four(floor=torch.floor, outside="zero", far=False):
-    """By four neighbours, in one of the ways that go wrong.
-
-    Args:
-        floor: x in pixels -> the left neighbour.
-        outside: "zero"; "read": an index of −1 is the last, and further out is an error; "wrap".
-        far: a neighbour is weighed by its distance.
-    """
-
-    def sample(images, grid):
-        count, _, height, width = images.shape
-        x, y = ((grid[..., i] + 1) * side / 2 - 0.5 for i, side in ((0, width), (1, height)))
-        left, top = floor(x), floor(y)
-        image = torch.arange(count).view(-1, 1, 1)
-        total = 0
-        for m, weight_x in ((left, left + 1 - x), (left + 1, x - left)):
-            for n, weight_y in ((top, top + 1 - y), (top + 1, y - top)):
-                inside = (m >= 0) & (m < width) & (n >= 0) & (n < height)
-                column, row = m.long(), n.long()
-                if outside == "zero":
-                    column, row = column.clamp(0, width - 1), row.clamp(0, height - 1)
-                elif outside == "wrap":
-                    column, row = column % width, row % height
-                weight = (1 - weight_x) * (1 - weight_y) if far else weight_x * weight_y
-                weight = weight * inside if outside == "zero" else weight
-                total = total + images[image, :, row, column] * weight[..., None]
-        return total.permute(0, 3, 1, 2)
-
-    return sample
-
-
-def _places_off_the_image(limit):
-    """Where x or y is beyond ``limit(side)``, as (N, 1, H_out, W_out)."""
-
-    def off(images, grid):
-        return (grid.abs() > limit(_sides(images))).any(-1)[:, None]
-
-    return off
-
-
-def _blank(off):
-    """Places that are off the image are 0, all of them."""
-    return lambda right: lambda images, grid, **options: right(images, grid, **options) * ~off(images, grid)
-
-
 def _sample_cases():
     """Images from 1×2 up; grids that lie on the image, between its pixels, and beyond its edge."""
     shapes = [  # of the images, and (H_out, W_out)
@@ -296,11 +211,6 @@ def _sample_cases():
         images = torch.rand(shape, **random)
         cases.append((images, 2.6 * torch.rand(len(images), *out, 2, **random) - 1.3))
     return cases_by_size(cases)
-
-
-def _sides(images):
-    """(width, height), as the grid has them."""
-    return torch.tensor(images.shape[:1:-1], dtype=images.dtype)
 
 
 def _digit_and_frame():
@@ -345,14 +255,14 @@ so do its gradients, with respect to the images and to the grid.
         ),
         "off by half a pixel": (
             twist(
-                lambda right: lambda images, grid, **options: right(images, grid + 1 / _sides(images), **options),
-                lambda right: lambda images, grid, **options: right(images, grid - 1 / _sides(images), **options),
+                lambda right: lambda images, grid, **options: right(images, grid + 1 / sides_of(images), **options),
+                lambda right: lambda images, grid, **options: right(images, grid - 1 / sides_of(images), **options),
             ),
             "Everything is off by half a pixel: (x + 1) · W / 2 counts from the image's *edge*. The centre of pixel 0 "
             "lies half a pixel from there.",
         ),
         "zero padding not honoured": (
-            twist(with_options(padding="border")),
+            twist(with_options(padding="border"), with_options(padding="reflection")),
             "Outside the image you repeat its edge: that is what `clamp` does. A neighbour outside has to count as 0.",
         ),
         "nearest": (
@@ -363,38 +273,46 @@ so do its gradients, with respect to the images and to the grid.
             twist(on_answer(lambda answer: answer.transpose(2, 3))),
             "The output is transposed: its height and width are those of the grid, H_out rows of W_out pixels.",
         ),
+        "from 0 to 1": (
+            twist(on_argument(1, lambda grid: 2 * grid - 1)),
+            "You read the grid as if it ran from 0 to 1. Its ruler runs from −1 to 1.",
+        ),
+        "cubic": (
+            with_options(mode="bicubic")(_sample),
+            "That is another interpolation, over 16 neighbours. Bilinear mixes four.",
+        ),
         "H and W exchanged on the ruler": (
             twist(
                 lambda right: (
                     lambda images, grid, **options: right(
-                        images, (grid + 1) * _sides(images).flip(0) / _sides(images) - 1, **options
+                        images, (grid + 1) * sides_of(images).flip(0) / sides_of(images) - 1, **options
                     )
                 )
             ),
             "x is measured with the height, and y with the width: x runs along the image's *width*.",
         ),
         "truncated, not floored": (
-            _sample_by_four(floor=torch.trunc),
+            sample_by_four(floor=torch.trunc),
             "`.long()`, `.int()` and `trunc` cut towards 0: −0.4 becomes 0, not −1. Left of the first pixel that is "
             "the wrong neighbour: use `floor` first.",
         ),
         "rounded, not floored": (
-            _sample_by_four(floor=torch.round),
+            sample_by_four(floor=torch.round),
             "`round` gives the *nearest* pixel. The left neighbour is the one before x: use `floor`.",
         ),
         "weights exchanged": (
-            _sample_by_four(far=True),
+            sample_by_four(far=True),
             "The weights are exchanged: the *nearer* neighbour counts more.",
         ),
         "index −1": (
-            ways(_sample_by_four(outside="wrap"), _sample_by_four(outside="read")),
+            ways(sample_by_four(outside="wrap"), sample_by_four(outside="read")),
             "A neighbour outside is read all the same: index −1 is the *last* column or row, from the other side of "
             "the image, and further out there is an error. Clamp the index, and let what is outside count as 0.",
         ),
         "all or nothing": (
             twist(
-                _blank(_places_off_the_image(lambda sides: 1)),
-                _blank(_places_off_the_image(lambda sides: 1 - 1 / sides)),
+                blank(places_off_the_image(lambda sides: 1)),
+                blank(places_off_the_image(lambda sides: 1 - 1 / sides)),
             ),
             "You blank whole places that lie outside. Ask for each *neighbour* whether it is inside: at the edge one "
             "may be and the other not, and the colour fades out over one pixel.",
@@ -459,8 +377,11 @@ the grid. You may call `F.grid_sample`, and two more operations are enough.
             "Outside you repeat the image's edge. That is the background only where the edge happens to be background.",
         ),
         "not moved back": (
-            lambda images, grid, background: _sample(images - background, grid),
-            "You moved the background to 0 and sampled, but did not move back.",
+            ways(
+                lambda images, grid, background: _sample(images - background, grid),
+                lambda images, grid, background: _sample(images + background, grid),
+            ),
+            "You moved the colours and sampled, but did not move them back.",
         ),
         "background added twice": (
             lambda images, grid, background: _sample(images, grid) + background,
@@ -495,8 +416,11 @@ the grid. You may call `F.grid_sample`, and two more operations are enough.
                 lambda images, grid, background: torch.where(
                     (grid.abs() > 1).any(-1)[:, None], background, _sample(images, grid, padding="border")
                 ),
-                lambda images, grid, background: torch.where(
-                    _sample(torch.ones_like(images), grid) < 0.9999, background, _sample(images, grid)
+                *(
+                    lambda images, grid, background, share=share: torch.where(
+                        _sample(torch.ones_like(images), grid) < share, background, _sample(images, grid)
+                    )
+                    for share in (0.9999, 0.5)
                 ),
             ),
             "You paint all places beyond an edge in one colour. The colour has to *fade* there, over one pixel.",

@@ -95,10 +95,12 @@ has to be right, too.
         ),
         "rows for images": (
             ways(
+                lambda answers, labels: -answers[labels].mean(),
                 lambda answers, labels: -answers[0, labels].mean(),
                 lambda answers, labels: -answers[torch.arange(len(labels)), labels[0]].mean(),
             ),
-            "You pick from the first row, or with the first label, every time. Each row has its own label.",
+            "You pick *rows* by the labels, or always the first row, or always the first label. Each row has its own "
+            "label: `answers[torch.arange(N), labels]`.",
         ),
         "not averaged": (
             lambda answers, labels: -answers[torch.arange(len(labels)), labels],

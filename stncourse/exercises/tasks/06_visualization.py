@@ -315,6 +315,24 @@ a turn was left.
             lambda first, second: first * second,
             "`*` multiplies number by number. The product of matrices is `@`.",
         ),
+        "first shift forgotten": (
+            ways(
+                lambda first, second: first[:, :, :2] @ second,
+                lambda first, second: torch.cat([first[:, :, :2] @ second[:, :, :2], second[:, :, 2:]], dim=2),
+            ),
+            "`first`'s shift is lost: is the row below `second` 0 0 1?",
+        ),
+        "another row below": (
+            ways(
+                *(
+                    lambda first, second, row=row: (
+                        first @ torch.cat([second, torch.tensor(row).to(second).expand(len(second), 1, 3)], dim=1)
+                    )
+                    for row in ([1.0, 1, 1], [1.0, 0, 0], [0.0, 1, 0])
+                )
+            ),
+            "The row below `second` has to be 0 0 1: then the 1 behind every place stays a 1.",
+        ),
         "second shift forgotten": (
             lambda first, second: torch.cat([first[:, :, :2] @ second[:, :, :2], first[:, :, 2:]], dim=2),
             "`second`'s shift is lost: is the row below it 0 0 1?",

@@ -221,7 +221,12 @@ and mixing blurs; but the places come back exactly.) This is what the playground
             "on the way back it passes through the inverse block, −A⁻¹ t.",
         ),
         "transposed for inverse": (
-            _undo_with(lambda block, shift: (block.mT, -block.mT @ shift)),
+            ways(
+                _undo_with(lambda block, shift: (block.mT, -block.mT @ shift)),
+                _undo_with(lambda block, shift: (block.mT, -shift)),
+                _undo_with(lambda block, shift: (block.mT, shift)),
+                _undo_with(lambda block, shift: (block.mT, 0 * shift)),
+            ),
             "You transpose the block. That undoes a turn, but not a scale or a shear.",
         ),
         "shift sent through the block": (
@@ -262,7 +267,10 @@ and mixing blurs; but the places come back exactly.) This is what the playground
         ),
         "nothing undone": (lambda theta: theta, "That is θ itself, once more."),
         "translation forgotten": (
-            _undo_with(lambda block, shift: (block.inverse(), 0 * shift)),
+            ways(
+                _undo_with(lambda block, shift: (block.inverse(), 0 * shift)),
+                _undo_with(lambda block, shift: (block.inverse(), shift)),
+            ),
             "The block is right, but the digit stays shifted: the last column has to undo t.",
         ),
         "minus for inverse": (

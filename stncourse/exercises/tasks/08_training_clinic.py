@@ -248,6 +248,17 @@ whole factor so that *every* input pixel counts, and all of them equally.
             twist(lambda right: lambda images, factor: right(images, factor) * factor),
             "You divide the sum by the factor. A block has factor · factor pixels.",
         ),
+        "always by 2": (
+            lambda images, factor: F.avg_pool2d(images, 2),
+            "You always shrink by 2, whatever `factor` is.",
+        ),
+        "reshaped wrongly": (
+            lambda images, factor: images.reshape(
+                *images.shape[:2], images.shape[2] // factor, images.shape[3] // factor, -1
+            ).mean(-1),
+            "`reshape` and `view` cut the rows one after the other: they do not gather square blocks. Split H into "
+            "(H / factor, factor) and W into (W / factor, factor), and average over both factors.",
+        ),
         "blocks overlap": (
             lambda images, factor: F.avg_pool2d(images, factor, stride=1),
             "Your blocks overlap: the stride has to be the factor.",

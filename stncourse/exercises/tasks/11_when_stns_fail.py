@@ -143,6 +143,18 @@ and large for others.
             ),
             "The two are turned in opposite directions. Turn both the same way.",
         ),
+        "turned only once": (
+            ways(
+                lambda image, kernel: (
+                    (_filtered(image, kernel) - _filtered(_quarter(image), kernel)).abs().max().item()
+                ),
+                lambda image, kernel: (
+                    (_quarter(_filtered(image, kernel)) - _filtered(image, kernel)).abs().max().item()
+                ),
+            ),
+            "Only one of the two pictures is turned, so you compare different places. Turn both: one after convolving, "
+            "the other before. (`torch.rot90` turns the first two axes, unless `dims` says others.)",
+        ),
         "turned by 180°": (
             _gap_of(lambda a: _quarter(_quarter(a)), lambda a: _quarter(_quarter(a))),
             "You turn by 180°. `torch.rot90` turns by 90° when it is called once.",
