@@ -1,4 +1,4 @@
-"""Figures of a run: losses and accuracy, and the way θ went."""
+"""Figures of a run: losses and accuracy, and θ's path."""
 
 import itertools
 import math
@@ -100,28 +100,24 @@ def _curve(ax, x, y, name, style):
     return line, f"{name} ({lost} of {len(y)} not drawn)" if lost else name
 
 
-def _write_legends(figure, entries, ncols=1):
-    """The legend of each axes: inside of it, or below where it would cover the lines."""
+def _write_legends(figure, entries):
+    """The legend of each axes, below it, where it covers no line."""
     texts = {ax: [as_text(text, _LEGEND_WIDTH) for _, text in lines] for ax, lines in entries.items()}
-    longest = {
-        ax: max((len(line) for text in some for line in text.split("\n")), default=0) for ax, some in texts.items()
-    }
-    below = max(map(len, texts.values())) > 6 or max(longest.values()) > 40
     rows = 0
     for ax, lines in entries.items():
         if not lines:
             continue
+        longest = max(len(line) for text in texts[ax] for line in text.split("\n"))
+        columns = 1 if longest > 20 else 2
         # Of a width in points, not in parts of an axes that may be of any height.
-        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 4.5} if below else {}
-        columns = (1 if longest[ax] > 20 else 2) if below else ncols
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 4.5}
         # Given to matplotlib at once, a text that begins with "_" would be left out, and "$" would start a formula.
         legend = ax.legend([line for line, _ in lines], ["line"] * len(lines), fontsize=9, ncols=columns, **place)
         for text, words in zip(legend.get_texts(), texts[ax], strict=True):
             text.set(text=words, parse_math=False)
         rows = max(rows, sum(text.count("\n") + 1 for text in texts[ax]) / columns)
-    if below:
-        width, height = figure.get_size_inches()
-        figure.set_size_inches(checked_size(width, height + 0.22 * rows + 0.2))
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(checked_size(width, height + 0.22 * rows + 0.2))
 
 
 def plot_theta(history, probe=0):
@@ -162,7 +158,7 @@ def plot_theta(history, probe=0):
             entries[ax].append(curve)
         ax.set(xlabel="training step", ylabel="normalised units" if title == "shift" else "entry of θ", title=title)
         ax.grid(alpha=0.3)
-    _write_legends(figure, entries, ncols=2)
+    _write_legends(figure, entries)
     return figure
 
 

@@ -7,15 +7,18 @@ from matplotlib.patches import ConnectionPatch, FancyArrowPatch, FancyBboxPatch,
 
 from stncourse import _check
 from stncourse.figures.figure import (
-    BOX_COLOR,
     COLORS,
+    FRAME_COLOR,
     Figure,
     as_picture,
     as_pictures,
     as_theta,
     as_unit,
-    draw_box,
+    draw_frame,
     draw_image,
+    frame_corners,
+    margin_for,
+    set_margin,
     to_pixels,
 )
 from stncourse.figures.shown import as_tensor
@@ -44,10 +47,10 @@ def draw_course_map():
     ax = figure.subplots()
     ax.set(xlim=(0, 100), ylim=(0, 40))
     ax.set_axis_off()
-    frame = FancyBboxPatch((18, 3), 49, 34, boxstyle="round,pad=0.6", facecolor="#F4F4F4", edgecolor="#888888")
-    ax.add_patch(frame)
+    whole = FancyBboxPatch((18, 3), 49, 34, boxstyle="round,pad=0.6", facecolor="#F4F4F4", edgecolor="#888888")
+    ax.add_patch(whole)
     ax.text(42.5, 34.6, "spatial transformer", ha="center", fontsize=11, color="#555555")
-    boxes = {
+    parts = {
         "01": (7, 11, 12, "image\n$U$", "#FFFFFF"),
         "02": (28, 24, 17, "localization\nnetwork", "#D6E6F2"),
         "03": (56, 24, 17, "grid\ngenerator", "#D6E6F2"),
@@ -55,7 +58,7 @@ def draw_course_map():
         "05": (77, 11, 14, "classifier\n+ training", "#FFFFFF"),
         "06": (93, 24, 12, "what it\nlearned", "#FFFFFF"),
     }
-    for number, (x, y, width, text, color) in boxes.items():
+    for number, (x, y, width, text, color) in parts.items():
         place = (x - width / 2, y - 4.5)
         ax.add_patch(FancyBboxPatch(place, width, 9, boxstyle="round,pad=0.3", facecolor=color, edgecolor="k"))
         ax.text(x, y - 0.6, text, ha="center", va="center", fontsize=11)
@@ -150,19 +153,33 @@ def draw_pixel_question(image, theta, pixel):
     )
     left, right = figure.subplots(1, 2)
     draw_image(left, picture)
-    draw_box(left, theta[0], (height, width))
     draw_image(right, as_pictures(bilinear_sample(pixels, grid).clamp(0, 1))[0])
-    left.set_title("input", fontsize=12)
-    right.set_title("output", fontsize=12)
+    margin = margin_for(frame_corners(theta[0], (height, width)), (height, width))
+    draw_frame(left, theta[0], (height, width), margin=margin)
+    set_margin(right, (height, width), margin)  # as large as the input
+    right.set_facecolor("none")
+    for ax, title in ((left, "input"), (right, "output")):
+        _draw_two_rulers(ax, width)
+        ax.set_title(title, fontsize=12)
     right.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor="none", edgecolor=COLORS[5], linewidth=2.5))
     left.plot(x, y, "+", color=COLORS[5], markersize=14, markeredgewidth=2.5)
     style = {"arrowstyle": "-|>", "mutation_scale": 18, "connectionstyle": "arc3,rad=0.25", "shrinkA": 6, "shrinkB": 9}
     arrow = ConnectionPatch((column, row), (x, y), "data", "data", axesA=right, axesB=left, **style)
     arrow.set(color=COLORS[5], linewidth=2)
     figure.add_artist(arrow)
-    left.set_xlabel(f"“the colour at ({x:.1f}, {y:.1f}), please”", fontsize=11)
-    right.set_xlabel(f"output pixel at column {column}, row {row}", fontsize=11)
+    asks, answers = ((2 * place + 1) / width - 1 for place in (column, x))
+    left.set_xlabel(f"“the colour at ({x:.1f}, {y:.1f}), please”\ncolumn {x:.1f} is x = {answers:.2f}", fontsize=11)
+    right.set_xlabel(f"output pixel at column {column}, row {row}\ncolumn {column} is x = {asks:.2f}", fontsize=11)
     return figure
+
+
+def _draw_two_rulers(ax, width):
+    """Below an image its columns, above it −1 to 1."""
+    ax.set_xticks(range(0, width, 5), map(str, range(0, width, 5)), fontsize=9)
+    ruler = ax.secondary_xaxis(
+        "top", functions=(lambda p: (2 * p + 1) / width - 1, lambda x: ((x + 1) * width - 1) / 2)
+    )
+    ruler.set_xticks([-1, -0.5, 0, 0.5, 1], ["−1", "−0.5", "0", "0.5", "1"], fontsize=9)
 
 
 def draw_neighbours(image, x, y):
@@ -200,7 +217,7 @@ def draw_neighbours(image, x, y):
     )
     whole, close = figure.subplots(1, 2, width_ratios=(1, 1.25))
     draw_image(whole, pixels)
-    whole.add_patch(Rectangle((left - 0.5, top - 0.5), 2, 2, facecolor="none", edgecolor=BOX_COLOR, linewidth=2))
+    whole.add_patch(Rectangle((left - 0.5, top - 0.5), 2, 2, facecolor="none", edgecolor=FRAME_COLOR, linewidth=2))
     whole.set_title("the image", fontsize=12)
     draw_image(close, pixels)
     for (row, column), weight in weights.items():
@@ -252,7 +269,7 @@ def draw_slope(positions, losses, at, slope):
     ax.plot(at, here, "o", color=_RED)
     ax.set(xlabel="tx", ylabel="loss")
     ax.grid(alpha=0.3)
-    ax.legend()
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)  # above, off the curve
     return figure
 
 

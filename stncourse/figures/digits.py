@@ -8,7 +8,7 @@ import torch
 from stncourse import _check, _modes
 from stncourse.data.digits import Digits
 from stncourse.figures.figure import (
-    BOX_COLOR,
+    FRAME_COLOR,
     Figure,
     _as_titles,
     _row_label,
@@ -17,9 +17,13 @@ from stncourse.figures.figure import (
     as_text,
     as_theta,
     as_unit,
-    draw_box,
     draw_edge,
+    draw_frame,
     draw_image,
+    edge_points,
+    frame_corners,
+    margin_for,
+    set_margin,
     to_pixels,
 )
 from stncourse.figures.shown import as_tensor, denormalize, known, label_name, shown
@@ -69,8 +73,9 @@ def show_digits(images, titles=None, columns=10, alt=None):
 def show_grid(image, theta, output_size=None, padding_mode="zeros", every=2, title=None):
     """One image, where θ looks on it, and what comes out.
 
-    Left: the input with the sampling points and their box; the box's top edge is thick and the dot marks the output's
-    top-left corner. Right: the output.
+    Left: the input on its ruler from −1 to 1, y down, with the sampling points and their frame; the frame's top edge is
+    thick and the dot marks the output's top-left corner. Grey is outside of the input. Right: the output, drawn as
+    large as the input.
 
     Args:
         image: ``(C, H, W)``, uint8 or floating-point in [0, 1].
@@ -87,7 +92,7 @@ def show_grid(image, theta, output_size=None, padding_mode="zeros", every=2, tit
         TypeError, ValueError: an argument is not of the kind or shape above.
 
     >>> show_grid(torch.zeros(1, 28, 28), torch.tensor([[1.0, 0, 0.4], [0, 1, 0]]))
-    Figure: left: the input with the sampling box of θ = [1.00, 0.00, 0.40; 0.00, 1.00, 0.00]; right: the output
+    Figure: left: the input with the frame of θ = [1.00, 0.00, 0.40; 0.00, 1.00, 0.00]; right: the output
     """
     image = as_tensor("image", image)
     picture = as_picture(image)
@@ -99,25 +104,47 @@ def show_grid(image, theta, output_size=None, padding_mode="zeros", every=2, tit
     output = Sampler(padding_mode=padding_mode)(as_unit(image)[None], grid)
 
     words = "; ".join(", ".join(f"{v + 0:.2f}" for v in row) for row in theta[0].tolist())
-    figure = Figure(7.6, 4, f"left: the input with the sampling box of θ = [{words}]; right: the output")
-    left, right = figure.subplots(1, 2)
+    margin = max(_GRID_MARGIN, margin_for(frame_corners(theta[0], own_size), own_size))
+    wide, narrow = (1 + 2 * margin) * own_size[1] / own_size[0], 1.1 * size[1] / size[0]  # in heights of the images
+    side = min(1.9, 10 / (wide + narrow))  # inches
+    alt = f"left: the input with the frame of θ = [{words}]; right: the output"
+    figure = Figure(max(side * (wide + narrow) + 0.9, 4.5), side * (1 + 2 * margin) + 0.9, alt)
+    left, right = figure.subplots(1, 2, width_ratios=(wide, narrow))
     draw_image(left, picture)
     points = to_pixels(grid[0, ::every, ::every], own_size).reshape(-1, 2)
-    left.scatter(*points.T, s=5, color=BOX_COLOR, alpha=0.8, linewidths=0)
-    draw_box(left, theta[0], own_size)
-    # Wide enough to see a box that leaves the image, the same margin whatever θ is.
-    margin_y, margin_x = (0.45 * side for side in own_size)
-    left.set(xlim=(-margin_x, own_size[1] + margin_x), ylim=(own_size[0] + margin_y, -margin_y))
-    left.set_facecolor("#E8E8E8")
+    left.scatter(*points.T, s=5, color=FRAME_COLOR, alpha=0.8, linewidths=0)
+    draw_frame(left, theta[0], own_size, margin=margin)
+    _draw_ruler(left, own_size)
     title = f"input, and where θ looks\n[{words.replace('; ', ']  [')}]" if title is None else as_text(title, 3.8)
     left.set_title(title, fontsize=10, parse_math=False)
     draw_image(right, as_pictures(output)[0])
-    right.set_title("output", fontsize=10)
+    set_margin(right, size, margin)  # the same scale: what is as large in the picture is as large on the page
+    right.set(xlim=(-0.5 - 0.05 * size[1], 1.05 * size[1] - 0.5))
+    right.set_axis_off()
+    right.set_title("output", fontsize=10, y=1 - margin / (1 + 2 * margin), pad=4)
     return figure
 
 
+_GRID_MARGIN = 0.45  # wide enough to see most frames that leave the image: the same whatever θ is
+
+
+def _draw_ruler(ax, size):
+    """−1 to 1 along both sides of an image of this ``(H, W)``, y down, and lines through its centre."""
+    marks = torch.tensor([-1, -0.5, 0, 0.5, 1], device="cpu", dtype=torch.float32)
+    x, y = to_pixels(marks[:, None].expand(-1, 2), size).T.tolist()
+    names = ["−1", "−0.5", "0", "0.5", "1"]
+    ax.set_xticks(x, names, fontsize=9)
+    ax.set_yticks(y, names, fontsize=9)
+    ax.set_xlabel("x →", fontsize=10)
+    ax.set_ylabel("← y", fontsize=10)  # it is turned by 90°: the arrow points down
+    for line in (ax.axvline, ax.axhline):
+        line((x if line == ax.axvline else y)[2], color="#56B4E9", linewidth=0.7, alpha=0.7, zorder=1)
+
+
 def show_before_after(model, images, labels=None, *, like=None):
-    """What a spatial transformer does to images: the input with the box it looks at, and what it passes on.
+    """What a spatial transformer does to images: the input with the frame it looks at, and what it passes on.
+
+    Around the inputs there is as much grey as the frames need, and at most as much as one input is wide.
 
     Args:
         model: a model with a :class:`stncourse.SpatialTransformer` anywhere in it, or one itself. Of several that look
@@ -140,7 +167,7 @@ def show_before_after(model, images, labels=None, *, like=None):
     >>> from stncourse import distort, load_digits, load_pretrained
     >>> crooked = distort(load_digits("test", source="offline").images[:5], "RTS").images
     >>> show_before_after(load_pretrained(), crooked)
-    Figure: 5 digits before and after the spatial transformer; the box on each input is where it looks
+    Figure: 5 digits before and after the spatial transformer; the frame on each input is where it looks
     """
     transformers = _transformers(model)
     images, labels, like = shown(images, labels, like)
@@ -148,7 +175,7 @@ def show_before_after(model, images, labels=None, *, like=None):
     inputs = known(like, images).normalize(images)
     looks, answers, left_out = _watch(model, transformers, inputs)
     kind = "images" if getattr(like, "classes", ()) else "digits"
-    words = f"{len(before)} {kind} before and after the spatial transformer; the box on each input is where it looks"
+    words = f"{len(before)} {kind} before and after the spatial transformer; the frame on each input is where it looks"
     words += f"; not shown: {left_out} more that look at features" if left_out else ""
     width = max(1.05 * len(before), 4)
     over, under = _answers_in_words(labels, answers, like, len(before), width / len(before))
@@ -160,9 +187,10 @@ def show_before_after(model, images, labels=None, *, like=None):
         # Clipped: interpolation and padding can leave [0, 1] by a rounding error.
         seen = before if look.first else as_pictures(denormalize(like, look.images).clamp(0, 1))
         passed_on = as_pictures(denormalize(like, look.made.images).clamp(0, 1))
+        margin = max(margin_for(_outline(look, number), look.size) for number in range(len(before)))
         for number, (top, bottom) in enumerate(zip(tops, bottoms, strict=True)):
             draw_image(top, seen[number])
-            _draw_frame(top, look, number)
+            _draw_frame(top, look, number, margin)
             draw_image(bottom, passed_on[number])
         _row_label(tops[0], f"input{which}")
         _row_label(bottoms[0], f"output{which}")
@@ -196,12 +224,18 @@ def _write_title(ax, text, size):
     ax.set_anchor("N")  # the room that is left over goes below the picture, the title needs all above it
 
 
-def _draw_frame(ax, look, number):
-    size = look.images.shape[-2:]
+def _draw_frame(ax, look, number, margin):
     if look.made.theta is None:
-        draw_edge(ax, look.made.grid[number], size)
+        draw_edge(ax, look.made.grid[number], look.size, margin=margin)
     else:
-        draw_box(ax, look.made.theta[number], size)
+        draw_frame(ax, look.made.theta[number], look.size, margin=margin)
+
+
+def _outline(look, number):
+    """The corners of a frame, or the edge of a grid, in pixels of the input."""
+    if look.made.theta is None:
+        return edge_points(look.made.grid[number], look.size)[0]
+    return frame_corners(look.made.theta[number], look.size)
 
 
 class _Look(NamedTuple):
@@ -210,6 +244,11 @@ class _Look(NamedTuple):
     images: torch.Tensor  #: what it got
     made: Transformed  #: what it made of it
     first: bool  #: whether it got the model's own input
+
+    @property
+    def size(self):
+        """``(H, W)`` of what it got."""
+        return tuple(self.images.shape[-2:])
 
 
 def _transformers(model):

@@ -14,7 +14,9 @@ from stncourse.figures.shown import as_tensor, shown
 
 #: Colours that stay apart for colour-blind eyes (Okabe and Ito), and the mark of each line besides.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-BOX_COLOR = "#FF9F1C"
+FRAME_COLOR = "#FF9F1C"
+OUTSIDE_COLOR = "#DCDCDC"  # around an image: what is not part of it
+_LINE = 0.04  # of an image's side: room for the frame's line and its dot
 _SCREEN_DPI, _FILE_DPI = 96, 168  # size on the page; sharpness of the picture
 _LARGEST = (2**16 - 1) / _FILE_DPI  # inches: matplotlib draws no more pixels than that either way
 _TITLE_LINES = 4  # a longer title would push the picture away
@@ -83,29 +85,67 @@ def draw_image(ax, picture, **options):
     ax.set(xticks=[], yticks=[])
 
 
-def draw_box(ax, theta, size, color=BOX_COLOR):
-    """The quadrilateral that θ looks at on an input of this ``(H, W)``; top edge thick, top-left dotted."""
-    points = box_corners(theta, size)
-    _draw_outline(ax, points, points[:2], size, color)
+def draw_frame(ax, theta, size, color=FRAME_COLOR, margin=None):
+    """Draw θ's frame: the quadrilateral that it looks at. Its top edge is thick, its top-left corner dotted.
+
+    Args:
+        ax: matplotlib axes with the input on it.
+        theta: ``(2, 3)`` or ``(3, 3)``, output → input.
+        size: ``(H, W)`` of the input.
+        color: of the frame.
+        margin: how much is to be seen around the input, in parts of its side; grey. Default: as far as the frame
+            reaches, or a frame drawn before, but not more than one whole side: a frame far outside must not shrink the
+            image to a dot.
+    """
+    points = frame_corners(theta, size)
+    _draw_outline(ax, points, points[:2], size, color, margin)
 
 
-def draw_edge(ax, grid, size, color=BOX_COLOR):
-    """The edge of a sampling grid ``(H_out, W_out, 2)``, for a transform without a matrix; drawn as by draw_box."""
+#: The former name of :func:`draw_frame`.
+draw_box = draw_frame
+BOX_COLOR = FRAME_COLOR
+
+
+def draw_edge(ax, grid, size, color=FRAME_COLOR, margin=None):
+    """The edge of a sampling grid ``(H_out, W_out, 2)``, for a transform without a matrix; drawn as by draw_frame."""
+    points, top = edge_points(grid, size)
+    _draw_outline(ax, points, top, size, color, margin)
+
+
+def edge_points(grid, size):
+    """The outline of a sampling grid in pixels, closed, and its top edge alone."""
     edge = torch.cat([grid[0], grid[1:, -1], grid[-1, :-1].flip(0), grid[:-1, 0].flip(0)])
-    _draw_outline(ax, to_pixels(edge.detach(), size), to_pixels(grid[0].detach(), size), size, color)
+    return to_pixels(edge.detach(), size), to_pixels(grid[0].detach(), size)
 
 
-def _draw_outline(ax, points, top, size, color):
+def _draw_outline(ax, points, top, size, color, margin):
+    (left, _), (bottom, _) = ax.get_xlim(), ax.get_ylim()
+    height, width = size
+    if margin is None:
+        margin = max(margin_for(points, size), -(left + 0.5) / width, (bottom + 0.5) / height - 1)
     ax.plot(*points.T, color=color, linewidth=1.4)
     ax.plot(*top.T, color=color, linewidth=3.2, solid_capstyle="butt")
     ax.plot(*points[0], "o", color=color, markersize=5)
+    set_margin(ax, size, margin)
+
+
+def margin_for(points, size):
+    """How far points ``(…, 2)``, in pixels, reach beyond an image of this ``(H, W)``, in parts of its side, up to 1."""
+    sides = points.new_tensor([size[1], size[0]])
+    beyond = torch.maximum(-0.5 - points, points + 0.5 - sides) / sides
+    furthest = beyond.nan_to_num(0.0, 0.0, 0.0).amax().item() if points.numel() else 0.0
+    return min(max(furthest, 0.0) + _LINE, 1.0)
+
+
+def set_margin(ax, size, margin):
+    """Show an image of this ``(H, W)`` with so much grey around it, in parts of its side."""
     height, width = size
-    # A box far outside must not shrink the image.
-    ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    x, y = margin * width, margin * height
+    ax.set(xlim=(-0.5 - x, width - 0.5 + x), ylim=(height - 0.5 + y, -0.5 - y), facecolor=OUTSIDE_COLOR)
 
 
-def box_corners(theta, size):
-    """The corners of the box that θ ``(2, 3)`` or ``(3, 3)`` looks at, in pixels of an input of this ``(H, W)``.
+def frame_corners(theta, size):
+    """The corners of the frame of θ, ``(2, 3)`` or ``(3, 3)``, in pixels of an input of this ``(H, W)``.
 
     ``(5, 2)``: top left, top right, bottom right, bottom left, and the first again. A corner that a projective θ sends
     behind the horizon is NaN: no line is drawn to it.

@@ -18,21 +18,32 @@ from matplotlib.figure import Figure
 
 from stncourse import _check, _files
 from stncourse.figures.curves import recorded_theta
-from stncourse.figures.figure import BOX_COLOR, as_pictures, as_text, as_unit, box_corners, draw_image
+from stncourse.figures.figure import (
+    FRAME_COLOR,
+    as_pictures,
+    as_text,
+    as_unit,
+    draw_image,
+    frame_corners,
+    margin_for,
+    set_margin,
+)
 from stncourse.figures.shown import denormalize, known, shown
 from stncourse.transformer.grids import affine_grid, projective_grid
 from stncourse.transformer.sampling import Sampler
 from stncourse.transformer.spatial_transformer import transformers_in
 
 _DPI, _SCREEN_DPI = 90, 72  # sharpness of the pictures; size on the page
+_END = 12  # times as long as the others the last picture stays, before the film starts again
 _COLORS = {1: 64, 3: 256}  # of a picture in the page and in the GIF, for images with so many channels
 
 
 class Film:
     """Pictures in a row, which a notebook shows with a player, and :meth:`save` writes to a file.
 
-    The player is one piece of HTML: the pictures are in it, nothing is fetched from anywhere. All its controls are
-    ordinary buttons and a slider, so that keys work: Tab, Space, ← →.
+    The player is one piece of HTML: the pictures are in it, nothing is fetched from anywhere. The film starts by itself
+    never, and once started, over and over again until it is paused. All its controls are ordinary buttons and a slider,
+    so that keys work: Tab, Space, ← →.
 
     Args:
         frames: Pillow images, all of one size.
@@ -75,6 +86,7 @@ class Film:
             pictures=_as_script(pictures),
             titles=_as_script(self.titles),
             pause=round(1000 / self.frames_per_second),
+            last_pause=_END * round(1000 / self.frames_per_second),
         )
 
     def save(self, path):
@@ -106,7 +118,7 @@ class Film:
     def _write_gif(self, file):
         first, *others = self._reduced()
         pause = round(1000 / self.frames_per_second)
-        pauses = [pause] * len(others) + [12 * pause]  # time to look at the last one, before it starts again
+        pauses = [pause] * len(others) + [_END * pause]
         first.save(file, format="GIF", save_all=True, append_images=others, duration=pauses, loop=0)
 
     def _write_mp4(self, file):
@@ -152,8 +164,8 @@ def animate_training(
 ):
     """The film of digits being straightened, as training goes.
 
-    For each digit: left the input with the box that θ looks at (its top edge is thick, the dot marks the output's
-    top-left corner), right the output. What ``fit(model, ..., probe=images)`` recorded is all it takes:
+    For each digit: left the input with the frame that θ looks at (its top edge is thick, the dot marks the
+    output's top-left corner), right the output. What ``fit(model, ..., probe=images)`` recorded is all it takes:
 
         history = fit(model, train, probe=images)
         animate_training(history, images, model)
@@ -167,7 +179,8 @@ def animate_training(
             ``fit`` records. Default: the output is as large as the input, outside the image is black.
         probe: which of the images, by number; or several: up to 8 numbers.
         output_size: ``(H_out, W_out)``, or one int; default: the model's.
-        frames: at most so many pictures, evenly spread over the recorded steps, the first and the last among them.
+        frames: at most so many pictures of the recorded steps, the first and the last among them. Where θ moves most,
+            they lie closest: the film goes slower there.
         frames_per_second: how fast it runs, up to 60.
         like: with a model, the set whose numbers normalise the images, for what they are padded with. Default:
             ``images``, if it is a set. A part of a set's own images is recognised; of copies say ``like=``: of one
@@ -188,7 +201,7 @@ def animate_training(
     >>> images = load_digits("test", source="offline").images[:1]
     >>> turning = [{"step": 10 * i, "theta": affine_theta(rotation=3 * i).tolist()} for i in range(5)]
     >>> animate_training(History({}, theta=turning), images)
-    Film: probe image 0 in training, from step 0 to step 40: the input with the box that θ looks at, and the output
+    Film: probe image 0 in training, from step 0 to step 40: the input with the frame that θ looks at, and the output
     """
     steps, theta = recorded_theta(history)
     images, _, like = shown(images, like=like)
@@ -197,16 +210,36 @@ def animate_training(
     as_pictures(images)  # that they are pictures
     probes = _as_probes(probe, len(images))
     frames, frames_per_second = _check.positive_int("frames", frames, minimum=2), _as_speed(frames_per_second)
-    chosen = sorted({round(i * (len(steps) - 1) / (frames - 1)) for i in range(frames)})
+    chosen = _moments(steps, theta[:, probes], frames)
     steps, theta, images = [steps[i] for i in chosen], theta[chosen][:, probes], images[probes]
     outputs = _outputs(theta, images, model, output_size, like)
 
     colors = _COLORS[images.shape[1]]
     which = f"probe image{'s' * (len(probes) > 1)} {', '.join(map(str, probes))}"
     alt = f"{which} in training, from step {steps[0]} to step {steps[-1]}"
-    alt += ": the input with the box that θ looks at, and the output"
+    alt += ": the input with the frame that θ looks at, and the output"
     titles = [f"step {step}" for step in steps]
     return Film(_draw(images, theta, outputs, titles), titles, alt, frames_per_second, colors)
+
+
+def _moments(steps, theta, frames):
+    """Which of the recorded moments are shown: half of the film goes by the steps, half by how far the frames move."""
+    size = (2, 2)  # of the images, whatever it is: only parts of a whole count
+    corners = torch.stack([torch.stack([frame_corners(one, size) for one in moment]) for moment in theta])
+    moved = corners.diff(dim=0).nan_to_num(0.0, 0.0, 0.0).norm(dim=-1).mean((1, 2))
+    gone = torch.tensor([float(step) for step in steps], dtype=moved.dtype, device="cpu").diff()
+    pace = sum(way / way.sum() for way in (gone, moved) if way.sum() > 0)
+    if len(steps) <= frames or not isinstance(pace, torch.Tensor):
+        return list(range(len(steps)))[:frames]
+    film = torch.cat([pace.new_zeros(1), pace.cumsum(0)])
+    chosen = [0, len(steps) - 1]
+    for pictures in range(frames, 4 * frames):  # several may fall on one moment: then there is room for more
+        ideal = torch.linspace(0, 1, pictures, dtype=film.dtype, device="cpu") * film[-1]
+        nearest = sorted({(film - time).abs().argmin().item() for time in ideal} | {0, len(steps) - 1})
+        if len(nearest) > frames:
+            break
+        chosen = nearest
+    return chosen
 
 
 def _as_probes(probe, count):
@@ -261,19 +294,19 @@ def _draw(images, theta, outputs, titles):
     for ax in axes[count:].flat:
         ax.set_axis_off()
     moving = []
-    height, width = images.shape[-2:]
+    size = tuple(images.shape[-2:])
+    corners = torch.stack([torch.stack([frame_corners(one, size) for one in moment]) for moment in theta])
+    margin = max(0.2, margin_for(corners, size))  # that no frame is cut off, at any moment
     for (left, right), picture in zip(axes, as_pictures(images), strict=False):
         draw_image(left, picture, interpolation="nearest")
-        left.set_facecolor("#D8D8D8")
-        box = [
-            left.plot([], [], color=BOX_COLOR, linewidth=1.6)[0],
-            left.plot([], [], color=BOX_COLOR, linewidth=3.6, solid_capstyle="butt")[0],
-            left.plot([], [], "o", color=BOX_COLOR, markersize=6)[0],
+        outline = [
+            left.plot([], [], color=FRAME_COLOR, linewidth=1.6)[0],
+            left.plot([], [], color=FRAME_COLOR, linewidth=3.6, solid_capstyle="butt")[0],
+            left.plot([], [], "o", color=FRAME_COLOR, markersize=6)[0],
         ]
-        # A margin, to see a box that leaves the image.
-        left.set(xlim=(-0.5 - 0.2 * width, 1.2 * width - 0.5), ylim=(1.2 * height - 0.5, -0.5 - 0.2 * height))
+        set_margin(left, size, margin)
         draw_image(right, as_pictures(outputs[:1, len(moving)])[0], interpolation="nearest")
-        moving.append((*box, right.images[0]))
+        moving.append((*outline, right.images[0]))
     for (left, right), _ in zip(axes[:columns], range(count), strict=False):
         left.set_title("input", fontsize=10, pad=3)
         right.set_title("output", fontsize=10, pad=3)
@@ -284,7 +317,7 @@ def _draw(images, theta, outputs, titles):
     for moment, title in enumerate(titles):
         clock.set_text(title)
         for number, (outline, top, corner, output) in enumerate(moving):
-            points = box_corners(theta[moment, number], (height, width))
+            points = corners[moment, number]
             outline.set_data(*points.T)
             top.set_data(*points[:2].T)
             corner.set_data(*points[:1].T)

@@ -4,6 +4,7 @@ from importlib import resources
 
 import torch
 
+from stncourse import _check
 from stncourse.networks.digits import STNClassifier
 from stncourse.training.checkpoints import load_into, read_tensors, save_tensors
 from stncourse.training.model_state import tensors_of
@@ -51,21 +52,32 @@ def load_weights(model, path):
     return info
 
 
-def load_pretrained():
-    """The trained STN that ships with the package: an :class:`STNClassifier` for digits distorted by ``"RTS"``.
+def load_pretrained(distortion="RTS", customer="linear"):
+    """A trained STN that ships with the package: an :class:`STNClassifier` for distorted digits.
 
-    It takes 42×42 images (``distort(digits, "RTS")``) and looks at them through a 28×28 window. Made by
-    ``make pretrained``; how it was trained and how well it does is in ``model.info`` (a dict).
+    Args:
+        distortion: what its digits went through (see :func:`stncourse.distort`). ``"RTS"``: it takes 42×42 images and
+            passes on 28×28. ``"R"``: it takes 28×28 images.
+        customer: what the transformer learned to please. ``"linear"``: one linear layer, which cannot read a digit in
+            any pose but one; the CNN behind it came later, to read what such a transformer passes on. ``"CNN"``: the
+            CNN that is behind it, both trained together from the start. For ``"R"`` only this one ships.
+
+    Made by ``make pretrained``; how it was trained and how well it does is in ``model.info`` (a dict).
 
     Returns:
         STNClassifier in eval mode, on the CPU, in float32, whatever the defaults are.
 
+    Raises:
+        ValueError: an argument is none of these.
+
     >>> model = load_pretrained()
-    >>> model.info["distortion"], model.stn.output_size
-    ('RTS', (28, 28))
+    >>> model.info["distortion"], model.info["customer"], model.stn.output_size
+    ('RTS', 'linear', (28, 28))
     """
-    asset = resources.files("stncourse") / "assets" / "stn_rts.safetensors"
-    with resources.as_file(asset) as path, torch.device("cpu"):
+    _check.choice("distortion", distortion, ("RTS", "R"))
+    _check.choice("customer", customer, ("linear", "CNN") if distortion == "RTS" else ("CNN",))
+    name = f"stn_{distortion}_{customer}.safetensors".lower()
+    with resources.as_file(resources.files("stncourse") / "assets" / name) as path, torch.device("cpu"):
         info = read_tensors(path)[1]
         model = STNClassifier(info["image_size"], output_size=info["output_size"]).float()
         model.info = load_weights(model, path)

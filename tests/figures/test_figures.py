@@ -36,7 +36,7 @@ from stncourse import (
     show_grid,
 )
 from stncourse.data.images import sets_with
-from stncourse.figures.figure import Figure, as_pictures, draw_box, to_pixels
+from stncourse.figures.figure import Figure, as_pictures, draw_frame, to_pixels
 from stncourse.playground.scene import Settings, render
 
 DIGITS = load_digits("test", source="offline")
@@ -149,13 +149,65 @@ def test_show_grid_shows_what_the_sampler_makes():
     np.testing.assert_allclose(dots[0], to_pixels(affine_grid(theta, (14, 20))[0, 0, 0], (28, 28)), atol=1e-5)
 
 
-def test_the_box_is_drawn_where_theta_looks():
-    ax = Figure(2, 2, "box").subplots()
+def test_the_frame_is_drawn_where_theta_looks():
+    ax = Figure(2, 2, "a frame").subplots()
     # Half as wide, shifted right by a quarter of the image: from the middle to the right edge.
-    draw_box(ax, affine_theta(scale=(0.5, 1), translation=(0.5, 0))[0], (10, 20))
+    draw_frame(ax, affine_theta(scale=(0.5, 1), translation=(0.5, 0))[0], (10, 20))
     outline = np.stack(ax.lines[0].get_data(), -1)
     np.testing.assert_allclose(outline, [[9.5, -0.5], [19.5, -0.5], [19.5, 9.5], [9.5, 9.5], [9.5, -0.5]], atol=1e-5)
     np.testing.assert_allclose(np.stack(ax.lines[1].get_data(), -1), outline[:2])  # the thick edge is the top
+
+
+def test_a_frame_is_never_cut_off_and_a_far_one_does_not_shrink_the_image_to_a_dot():
+    def limits(*thetas, **options):
+        ax = Figure(2, 2, "frames").subplots()
+        ax.imshow(np.zeros((10, 20)))
+        for theta in thetas:
+            draw_frame(ax, theta[0], (10, 20), **options)
+        return [*ax.get_xlim(), *ax.get_ylim()]
+
+    large = affine_theta(scale=1.6)  # 30 % of a side beyond every edge
+    wide = limits(large)
+    assert -8 < wide[0] < -6.5
+    assert 25.5 < wide[1] < 27
+    assert -4.5 < wide[3] < -3.5
+    assert limits(large, affine_theta()) == limits(affine_theta(), large) == wide  # a frame drawn before stays whole
+    assert limits(affine_theta())[0] > -2
+    assert limits(affine_theta(scale=50)) == [-20.5, 39.5, 19.5, -10.5]
+    assert limits(large, margin=0) == [-0.5, 19.5, 9.5, -0.5]
+
+
+@pytest.mark.parametrize("family", ["affine", "tps"])
+def test_before_after_has_room_for_all_its_frames(family):
+    stn = SpatialTransformer.for_images(28, family=family)
+    with torch.no_grad():
+        bias = stn.localization.fc_loc[-1].bias
+        bias.copy_(affine_theta(scale=1.5).flatten() if family == "affine" else bias * 1.5)
+    tops = show_before_after(stn, DIGITS.images[:3]).axes[:3]
+    for ax in tops:
+        (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+        outline = ax.lines[0].get_xydata()
+        assert left < outline[:, 0].min() < -4
+        assert outline[:, 0].max() < right
+        assert top < outline[:, 1].min()
+        assert outline[:, 1].max() < bottom
+    assert len({ax.get_xlim() for ax in tops}) == 1
+
+
+@pytest.mark.parametrize(("shape", "output_size"), [((28, 28), None), ((28, 28), (14, 14)), ((20, 40), (9, 12))])
+@pytest.mark.parametrize("scale", [1, 1.9])
+def test_show_grid_draws_input_and_output_equally_high_with_a_ruler(shape, output_size, scale):
+    figure = show_grid(torch.zeros(1, *shape), affine_theta(scale=scale), output_size)
+    FigureCanvasAgg(figure).draw()
+    heights = []
+    for ax, rows in zip(figure.axes, (shape[0], (output_size or shape)[0]), strict=True):
+        (_, low), (_, high) = ax.transData.transform([[0, -0.5], [0, rows - 0.5]])
+        heights.append(low - high)
+    assert heights[1] == pytest.approx(heights[0], rel=0.03)
+    left = figure.axes[0]
+    assert [label.get_text() for label in left.get_yticklabels()] == ["−1", "−0.5", "0", "0.5", "1"]
+    assert left.get_yticks()[[0, 2, 4]].tolist() == [-0.5, shape[0] / 2 - 0.5, shape[0] - 0.5]  # y points down
+    assert left.get_ylim()[0] > left.get_ylim()[1]
 
 
 def test_before_after_shows_input_and_output_and_marks_mistakes():
@@ -511,6 +563,16 @@ NAMES = [
     7,
     None,
 ]
+
+
+def test_no_legend_lies_on_the_lines():
+    snapshots = [{"step": s, "theta": [[[1 + s, 0, 0.1 * s], [0, 1, -0.1 * s]]]} for s in range(3)]
+    for figure in (plot_history({"a": run(), "b": run()}), plot_theta(History({}, theta=snapshots))):
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        for ax in figure.axes:
+            words = ax.get_legend().get_window_extent(canvas.get_renderer())
+            assert 0 <= words.y0 < words.y1 < ax.get_window_extent(canvas.get_renderer()).y0
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -38,7 +38,7 @@ DIGITS = load_digits("test", source="offline")
 
 
 def turning(count=2, moments=5):
-    """A history in which every box turns."""
+    """A history in which every frame turns."""
     theta = [affine_theta(rotation=10.0 * i).expand(count, -1, -1).tolist() for i in range(moments)]
     return History({}, theta=[{"step": 10 * i, "theta": t} for i, t in enumerate(theta)])
 
@@ -122,7 +122,7 @@ def test_align_corners_is_the_samplers(drawn):
     torch.testing.assert_close(drawn[0][2][0], expected, atol=1e-5, rtol=0)
 
 
-def test_the_picture_shows_input_box_and_output():
+def test_the_picture_shows_input_frame_and_output():
     """Pixel by pixel where it matters: the left half of the input is white, and θ looks at exactly that half."""
     image = torch.zeros(1, 1, 20, 20)
     image[..., :10] = 1
@@ -137,16 +137,16 @@ def test_the_picture_shows_input_box_and_output():
     inside = white[(white > orange.min()) & (white < orange.max())]
     assert len(inside) > 40
     assert orange.max() - orange.min() == pytest.approx(len(inside), abs=8)
-    assert (left[orange.max() + 8 : orange.max() + 40] == 0).all()  # the black half, outside of the box
+    assert (left[orange.max() + 8 : orange.max() + 40] == 0).all()  # the black half, outside of the frame
 
 
-def test_the_box_moves_and_the_input_does_not():
-    boxes = [affine_theta(scale=0.3, translation=(0.5, y)).tolist() for y in (-0.4, 0.4)]
-    film = animate_training([{"step": i, "theta": box} for i, box in enumerate(boxes)], DIGITS.images[:1])
+def test_the_frame_moves_and_the_input_does_not():
+    looks = [affine_theta(scale=0.3, translation=(0.5, y)).tolist() for y in (-0.4, 0.4)]
+    film = animate_training([{"step": i, "theta": look} for i, look in enumerate(looks)], DIGITS.images[:1])
     first, last = (np.asarray(frame).astype(int) for frame in film.frames)
     changed = (np.abs(first - last).max(2) > 60)[60:]  # below the words
     input_left, input_right, output, _ = np.array_split(changed, 4, axis=1)
-    assert not input_left.any()  # the box is in the other half
+    assert not input_left.any()  # the frame is in the other half
     assert input_right.any()
     assert output.any()
 
@@ -175,6 +175,35 @@ def test_moments_are_spread_evenly_with_the_first_and_the_last(drawn):
         assert (film.titles[0], film.titles[-1]) == ("step 0", "step 1000")
     assert drawn[0][3] == ["step 0", "step 250", "step 500", "step 750", "step 1000"]
     assert drawn[0][1].shape == (5, 1, 2, 3)
+
+
+def test_the_film_goes_slower_where_the_frames_move(drawn):
+    """All the turning happens in steps 0 to 120; afterwards, nothing."""
+    degrees = [min(i, 12) for i in range(101)]
+    history = [{"step": 10 * i, "theta": affine_theta(rotation=5.0 * d).tolist()} for i, d in enumerate(degrees)]
+    film = animate_training(history, DIGITS.images[:1], frames=20)
+    steps = [int(title.removeprefix("step ")) for title in film.titles]
+    assert (steps[0], steps[-1]) == (0, 1000)
+    assert len(steps) <= 20
+    assert 8 <= sum(step <= 120 for step in steps) <= 13  # of evenly spread ones it would be three
+    assert sum(step > 120 for step in steps) >= 7
+
+
+def test_a_film_in_which_nothing_moves_is_spread_evenly(drawn):
+    still = [{"step": step, "theta": affine_theta().tolist()} for step in range(41)]
+    assert animate_training(still, DIGITS.images[:1], frames=5).titles == [f"step {i}" for i in (0, 10, 20, 30, 40)]
+
+
+@pytest.mark.parametrize("scale", [1, 1.7])
+def test_no_frame_is_cut_off_at_any_moment(scale):
+    """The orange line stays within the picture of the input, even where it reaches far beyond the image."""
+    theta = [affine_theta(scale=factor).tolist() for factor in (1, scale)]
+    film = animate_training([{"step": i, "theta": one} for i, one in enumerate(theta)], DIGITS.images[:1])
+    pixels = np.asarray(film.frames[-1]).astype(int)[60:, : film.frames[-1].width // 2]
+    orange = np.argwhere((abs(pixels - [255, 159, 28]) < 40).all(2))
+    rows, columns = orange[:, 0], orange[:, 1]
+    thick = [np.sum(columns == columns.min()), np.sum(rows == rows.max())]
+    assert min(thick) > 60  # the left and the lower edge are there, from end to end
 
 
 # The player

@@ -201,7 +201,7 @@ def test_pretrained_model_recognises_distorted_digits(pretrained, distorted, tes
 
 def test_pretrained_model_says_how_it_was_made(pretrained):
     assert not pretrained.training
-    assert pretrained.info["distortion"] == "RTS"
+    assert (pretrained.info["distortion"], pretrained.info["customer"]) == ("RTS", "linear")
     assert 0.93 <= pretrained.info["test_accuracy"] <= 1
     assert {"seed", "hardware", "versions", "date", "epochs"} <= pretrained.info.keys()
     assert pretrained.stn.localization.image_size == (pretrained.info["image_size"],) * 2 == (42, 42)
@@ -221,3 +221,27 @@ def test_pretrained_model_undoes_much_of_the_distortion(pretrained, distorted):
     center_after = torch.linalg.solve(found[:, :, :2], center_before - found[:, :, 2])
     assert (center_after.std(0) < 0.5 * center_before.std(0)).all()
     assert angle(distorted.theta[:, :, :2] @ found[:, :, :2]).std() < 0.75 * angle(distorted.theta).std()
+
+
+@pytest.mark.parametrize(("customer", "least", "most"), [("linear", 0.4, 1.1), ("CNN", -0.15, 0.15)])
+def test_a_transformer_turns_digits_only_for_a_customer_who_needs_it(customer, least, most, distorted):
+    """Degrees that its frame turns, per degree that the digit was turned."""
+    with torch.no_grad():
+        chosen = angle(load_pretrained(customer=customer).stn.transform(normalize(distorted.images)).theta)
+    turned = angle(distorted.theta)
+    slope = -((turned - turned.mean()) * (chosen - chosen.mean())).sum() / (turned - turned.mean()).square().sum()
+    assert least < slope < most
+
+
+def test_pretrained_on_turned_digits_takes_images_of_their_own_size(test_digits):
+    model = load_pretrained("R", "CNN")
+    turned = distort(test_digits.images, "R", torch.Generator().manual_seed(7)).images
+    assert evaluate(model, Digits(turned, test_digits.labels, "offline"), device="cpu").accuracy >= 0.96
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"), [(("E", "CNN"), "distortion"), (("RTS", "cnn"), "customer"), (("R", "linear"), "customer")]
+)
+def test_no_other_networks_ship(arguments, named):
+    with pytest.raises(ValueError, match=f"^{named}: expected"):
+        load_pretrained(*arguments)
