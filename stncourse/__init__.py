@@ -40,7 +40,7 @@ _MODULE_OF = {
         "networks.weights": "load_pretrained load_weights save_weights",
         "figures.curves": "plot_history plot_theta",
         "figures.digits": "show_before_after show_digits show_grid",
-        "figures.figure": "COLORS Figure draw_box draw_frame draw_image to_pixels",
+        "figures.figure": "COLORS Figure draw_frame draw_image to_pixels",
         "figures.film": "Film animate_training",
         "playground.sheet": "control_points_playground",
         "playground.theta": "theta_playground",

@@ -2,8 +2,8 @@
 
 Each notebook from 01 on ends with some. ``tasks`` holds them, one file a notebook: the one source of task, stub, hints
 and solution (``tools/write_exercises.py`` puts them into the notebooks). What several tasks share lies beside it:
-``classic_mistakes``, ``inputs``, ``pictures``. ``engine`` runs an attempt safely, compares, judges and shows; its
-docstring is a map of its files.
+``classic_mistakes`` and ``samplers_gone_wrong``, ``inputs``, ``pictures``. ``engine`` runs an attempt safely, compares,
+judges and shows; its docstring is a map of its files.
 """
 
 import difflib

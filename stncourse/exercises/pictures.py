@@ -49,7 +49,7 @@ def places(arguments, expected, got):
 
     It shows the places over the outline of the image.
     """
-    from stncourse.figures.figure import BOX_COLOR, Figure
+    from stncourse.figures.figure import FRAME_COLOR, Figure
 
     height, width = arguments[-1]
     figure = Figure(
@@ -58,7 +58,7 @@ def places(arguments, expected, got):
     ax = figure.subplots()
     ax.plot([-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1], color="#777777", linewidth=1)
     points = [grid[0].detach().double().clamp(-_FAR, _FAR) for grid in (expected, got) if grid is not None]
-    looks = ({"color": BOX_COLOR, "label": "expected"}, {"color": "#0072B2", "marker": "x", "label": "got"})
+    looks = ({"color": FRAME_COLOR, "label": "expected"}, {"color": "#0072B2", "marker": "x", "label": "got"})
     for grid, look in zip(points, looks, strict=False):
         ax.scatter(*grid.reshape(-1, 2).T, s=42, **look)
     reach = max(1.0, *(grid.abs().nan_to_num().max().item() for grid in points))

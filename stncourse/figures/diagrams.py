@@ -220,22 +220,25 @@ def draw_neighbours(image, x, y):
     whole.add_patch(Rectangle((left - 0.5, top - 0.5), 2, 2, facecolor="none", edgecolor=FRAME_COLOR, linewidth=2))
     whole.set_title("the image", fontsize=12)
     draw_image(close, pixels)
+    # A square as large as a pixel, laid on the place: what lies on each neighbour is that neighbour's weight.
+    close.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="none", edgecolor=FRAME_COLOR, linewidth=3))
+    for middle, line in ((left + 0.5, close.axvline), (top + 0.5, close.axhline)):
+        line(middle, color=_BLUE, linewidth=1.5, linestyle="--")
     for (row, column), weight in weights.items():
         value = pixels[row, column].item()
-        close.plot(column, row, "o", color=_BLUE, markersize=4 + 14 * weight)
-        close.annotate(
+        close.text(
+            left - 0.42 if column == left else left + 1.42,
+            top - 0.4 if row == top else top + 1.4,
             f"{value:.2f} × {weight:.2f}",
-            (column, row),
-            (0, 16 if row == top else -24),
-            textcoords="offset points",
-            ha="center",
+            ha="left" if column == left else "right",
+            va="top" if row == top else "bottom",
             fontsize=12,
-            color="w" if value < 0.55 else "k",
+            bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 2},
         )
     close.plot(x, y, "+", color=_RED, markersize=18, markeredgewidth=3)
     close.set(xlim=(left - 0.5, left + 1.5), ylim=(top + 1.5, top - 0.5))
     close.set(xticks=[left, left + 1], yticks=[top, top + 1], xlabel="x in pixels", ylabel="y in pixels")
-    close.set_title(f"value × weight; the mix at + is {mix:.2f}", fontsize=12)
+    close.set_title(f"value × area; the sum is {mix:.2f}", fontsize=12)
     return figure
 
 

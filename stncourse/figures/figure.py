@@ -101,11 +101,6 @@ def draw_frame(ax, theta, size, color=FRAME_COLOR, margin=None):
     _draw_outline(ax, points, points[:2], size, color, margin)
 
 
-#: The former name of :func:`draw_frame`.
-draw_box = draw_frame
-BOX_COLOR = FRAME_COLOR
-
-
 def draw_edge(ax, grid, size, color=FRAME_COLOR, margin=None):
     """The edge of a sampling grid ``(H_out, W_out, 2)``, for a transform without a matrix; drawn as by draw_frame."""
     points, top = edge_points(grid, size)

@@ -13,6 +13,7 @@ from stncourse._files import replacing
 from stncourse.data.distortions import distort
 from stncourse.networks.weights import load_weights
 from stncourse.paper.networks import PAPER_MODELS, PaperNetwork
+from stncourse.paper.paired import unpack
 
 #: The columns of the table.
 DISTORTIONS = ("R", "RTS", "P", "E", "TC")
@@ -93,7 +94,8 @@ def read_cell(path):
         dict: ``model``, ``distortion``, ``error`` (``mean``, ``std`` (None for one seed), ``seeds``, a list of errors
         in %), ``steps``, ``batch``, ``parameters``, ``seconds`` (of one run, the mean), ``hardware``, ``versions``,
         ``date``; and for whoever wants to know exactly ``budget``, ``recipe``, ``precision``, ``measured_on``,
-        ``train_digits``, ``test_digits``, ``chosen`` and ``runs``, one dict per seed.
+        ``train_digits``, ``test_digits``, ``chosen`` and ``runs``, one dict per seed, with ``wrong``, the
+        digits it got wrong (:func:`stncourse.paper.paired.wrong_of`), where they were noted.
 
     Raises:
         FileNotFoundError: no such file. ValueError: it is not a whole and sound cell; the message says what is wrong.
@@ -154,8 +156,22 @@ def _problem(cell):
         return "'runs' are not runs"
     if len({seed for seed, _, _ in numbers}) < len(runs):
         return "a seed comes twice"
+    for run in runs:
+        if "wrong" in run and (problem := _wrong_problem(run, cell["test_digits"])):
+            return problem
     if cell["error"] != summary_of(runs):
         return f"'error' is {cell['error']}, and its runs say {summary_of(runs)}"
+    return None
+
+
+def _wrong_problem(run, count):
+    """What is wrong with a run's own digits; None if they are as many as its error says."""
+    try:
+        share = 100 * unpack(run["wrong"], count).double().mean().item()
+    except (TypeError, ValueError) as error:
+        return f"the digits of seed {run['seed']} cannot be read ({error})"
+    if abs(share - run["error"]) > 1e-3:
+        return f"seed {run['seed']} has {run['error']} % errors, and its digits say {share:.2f} %"
     return None
 
 
@@ -198,6 +214,24 @@ def load_table1():
     """
     with resources.as_file(resources.files("stncourse") / "assets" / "table1") as folder:
         return read_results(folder)
+
+
+def load_paired():
+    """CNN and ST-CNN Aff on R, trained for three epochs so that each run could note which digits it got wrong.
+
+    Made by ``tools/compare_paired.py``; the long runs of :func:`load_table1` are older and did not.
+
+    Returns:
+        two cells, as from :func:`read_cell`.
+
+    >>> [cell["model"] for cell in load_paired()]
+    ['CNN', 'ST-CNN Aff']
+    """
+    cells = json.loads((resources.files("stncourse") / "assets" / "paired_r.json").read_text(encoding="utf-8"))
+    for cell in cells:
+        if problem := _problem(cell):
+            raise ValueError(f"paired_r.json: expected sound cells, {problem}")
+    return cells
 
 
 def load_transformer(model, kind):

@@ -15,8 +15,8 @@ from stncourse.device import resolve_device
 from stncourse.paper.budgets import BUDGETS, Budget
 from stncourse.paper.cells import cell_path, read_cell, read_results, summary_of, write_json
 from stncourse.paper.networks import PRECISIONS, PaperNetwork
+from stncourse.paper.paired import pack, wrong_digits
 from stncourse.training.checkpoints import save_tensors
-from stncourse.training.evaluation import evaluate
 from stncourse.training.fit import fit
 from stncourse.training.recipes import Recipe
 
@@ -117,7 +117,8 @@ def run_job(job, train, measure, device, folder, verbose=True):
         resume=True,
         verbose=verbose,
     )
-    error = round(100 * (1 - evaluate(model, measure, device).accuracy), 4)
+    wrong = wrong_digits(model, measure, device)
+    error = round(100 * wrong.double().mean().item(), 4)
     info = history.info
     run = {
         "seed": job.seed,
@@ -125,6 +126,7 @@ def run_job(job, train, measure, device, folder, verbose=True):
         "seconds": round(sum(history.column("seconds")), 1),
         "cpu_seconds": round(sum(history.column("cpu_seconds")), 1),
         "train_loss": history.column("train_loss"),
+        "wrong": pack(wrong),
         **{name: info[name] for name in ("hardware", "versions", "date")},
     }
     # Read again: a second process may have added its seed while this one trained.

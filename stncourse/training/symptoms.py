@@ -22,7 +22,7 @@ _STILL = 0.05  # a way that weight decay alone can push θ: 0.0001 in an epoch h
 _JITTER = 0.03  # how far θ lies from the middle of the moments before and after; healthy ones may have more, …
 _JITTER_RATIO = 1.0  # … but then less than this times its spread over the images (0.8; 1.6)
 _BELOW_ZERO = -0.01  # a loss that no probability has (0; −0.1, the probabilities themselves; −77,245, scores)
-_POOR = 0.45  # how far the accuracy has come from guessing to 100 %: about half are right (0.48; 0.41)
+_POOR = 0.45  # how far the accuracy has come from guessing to 100 %: about half are right (0.48; 0.448)
 _CHANCE = 0.97  # loss as a part of log(classes), what guessing costs
 _UNTRAINED = 0.6  # the same, for the first epoch of a network that was not trained before
 

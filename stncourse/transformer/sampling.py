@@ -96,7 +96,8 @@ class Sampler(nn.Module):
         padding_mode: ``"zeros"``, ``"border"`` or ``"reflection"``.
         padding_value: what lies outside the image when ``padding_mode="zeros"``: a number, or one per channel (a tuple,
             a list, an array or a tensor of them). Give the value of *background after normalisation*
-            (``stncourse.BACKGROUND`` for MNIST). The 0 of ``grid_sample`` is a mid-grey there, a bright frame.
+            (``stncourse.BACKGROUND`` for MNIST). The 0 of ``grid_sample`` is a grey there, which
+            surrounds the picture like a bright frame.
         align_corners: the value given to the grid generator.
         antialias: where the grid shrinks the image, average over what lies between its points; see below.
 

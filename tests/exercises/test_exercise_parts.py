@@ -6,7 +6,7 @@ import torch
 from stncourse.exercises import classic_mistakes as _classic
 from stncourse.exercises import exercises_of, find
 from stncourse.exercises import inputs as _inputs
-from stncourse.exercises.engine.exercise import Mistake
+from stncourse.exercises.engine.mistakes import Mistake
 from stncourse.exercises.engine.questions import Question
 
 SIZES = [(1, 1), (2, 3), (5, 4)]

@@ -219,7 +219,7 @@ WAYS = {
     "sample_on_background": "%%timeit -n 1 -r 1\ncheck('sample_on_background', right('sample_on_background'))",
     "stn_by_hand": "import beside\nbeside.check_it('stn_by_hand', right('stn_by_hand'))",
     "angle_of_frame": 'exec(\'c("angle_of_frame", right("angle_of_frame"))\')',
-    "box_corners": "1 / 0\ncheck('box_corners', right('box_corners'))",
+    "frame_corners": "1 / 0\ncheck('frame_corners', right('frame_corners'))",
     "two_in_a_row": "%%time\n1 / 0\ncheck('two_in_a_row', right('two_in_a_row'))",
     "undo": "check = lambda *given, **named: None\n%time check(attempt=right('undo'), name='un' + 'do')",
     "shrink": "class Mine:\n    check = print\nfor name in ('shrink',): Mine.check(name, right(name))",
@@ -246,7 +246,7 @@ def test_a_check_counts_however_it_is_called(checked_in_all_ways, name):
 
 def test_an_error_inside_a_magic_is_listed(checked_in_all_ways):
     cells = [error["cell"] for error in checked_in_all_ways["errors"]]
-    assert cells == [2 + list(WAYS).index(name) for name in ("box_corners", "two_in_a_row")]
+    assert cells == [2 + list(WAYS).index(name) for name in ("frame_corners", "two_in_a_row")]
 
 
 def test_checks_are_found_in_magics_and_by_keyword():

@@ -390,7 +390,7 @@ def test_what_an_attempt_prints_is_shown_once_and_in_its_place(capsys):
 
 
 def test_the_function_itself_is_wanted():
-    assert "Leave the brackets away" in check("affine_grid", grid(torch.eye(2, 3)[None], (2, 2))).message
+    assert "Pass its name, without brackets" in check("affine_grid", grid(torch.eye(2, 3)[None], (2, 2))).message
     assert "has to be callable as grid_from_memory(theta, size)" in check("affine_grid", lambda theta: theta).message
 
 
@@ -400,7 +400,7 @@ def test_the_function_itself_is_wanted():
         (lambda t, s: grid(t, s)[0], "missing batch dimension", "batch dimension is missing"),
         (lambda t, s: grid(t[:1], s), "missing batch dimension", "only one of"),
         (lambda t, s: grid(t, s).transpose(1, 2), "H and W transposed", "Height comes before width"),
-        (lambda t, s: grid(t, s).to(torch.float32), None, "float32 where float64"),
+        (lambda t, s: grid(t, s).to(torch.float16), None, "float16 where float64"),
         (lambda t, s: grid(t, s) * float("nan"), None, "NaN"),
         (lambda t, s: grid(t, s).to("meta"), None, "device meta"),
         (lambda t, s: grid(t, s).numpy(), None, "NumPy array of shape"),
@@ -408,7 +408,7 @@ def test_the_function_itself_is_wanted():
         (lambda t, s: torch.from_numpy(grid(t, s).numpy()), "detached gradient", "gradient is cut off"),
         (lambda t, s: grid(t.data, s), "detached gradient", "gradient is cut off"),
         (lambda t, s: grid(t.mul_(1), s), "input changed in place", "clone"),
-        (lambda t, s: grid(t, s) + (t - t.detach()).sum(), None, "gradient by `theta` is not"),
+        (lambda t, s: grid(t, s) + (t - t.detach()).sum(), None, "gradient with respect to `theta` is not"),
         (lambda t, s: grid(t, s) + 1e-3, None, "not all numbers are"),
     ],
 )

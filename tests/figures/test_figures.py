@@ -171,9 +171,10 @@ def test_a_frame_is_never_cut_off_and_a_far_one_does_not_shrink_the_image_to_a_d
     assert -8 < wide[0] < -6.5
     assert 25.5 < wide[1] < 27
     assert -4.5 < wide[3] < -3.5
-    assert limits(large, affine_theta()) == limits(affine_theta(), large) == wide  # a frame drawn before stays whole
+    for both in ((large, affine_theta()), (affine_theta(), large)):  # a frame drawn before stays whole
+        assert limits(*both) == pytest.approx(wide)
     assert limits(affine_theta())[0] > -2
-    assert limits(affine_theta(scale=50)) == [-20.5, 39.5, 19.5, -10.5]
+    assert limits(affine_theta(scale=50)) == pytest.approx([-20.5, 39.5, 19.5, -10.5])
     assert limits(large, margin=0) == [-0.5, 19.5, 9.5, -0.5]
 
 

@@ -8,7 +8,8 @@ The way of an attempt, from ``check`` to the verdict:
    ``killable_copy`` of the process, under ``torch_defaults``. What comes back is ``plain`` data, what is ``printed`` is
    caught, and what is ``raised`` is put into words.
 2. ``compare`` says how an answer differs from the right one; ``describe`` says what a value is.
-3. ``judge`` makes the verdict, and names the classic mistake.
+3. ``judge`` makes the verdict on a function, ``judge_answers`` on what is none. ``recognise`` finds the classic mistake
+   that explains it (``mistakes``: what one is); ``relations`` knows what all exercises have in common.
 4. ``show`` shows it; ``progress`` keeps what was passed. ``safe_text`` is what is shown of a student's own words.
 
 The way of a notebook, from ``stncourse grade`` to the report:

@@ -6,6 +6,7 @@ An exercise is data: a task, hints, a solution, and the classic mistakes. There 
 
 from dataclasses import dataclass
 
+from stncourse.exercises.engine.mistakes import as_mistake
 from stncourse.exercises.engine.safe_text import readable
 
 
@@ -39,15 +40,6 @@ class Verdict:
     drawings: tuple = ()
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """A classic mistake: its short name, a function that makes it (or a wrong answer), and what to tell the student."""
-
-    name: str
-    wrong: object
-    message: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class Exercise:
     """What all exercises have.
@@ -55,7 +47,7 @@ class Exercise:
     Attributes:
         name: what :func:`stncourse.check` calls it.
         title, task: markdown. hints: markdown, from a nudge to nearly all.
-        mistakes: name -> (wrong, message), kept as a tuple of :class:`Mistake`.
+        mistakes: name -> (wrong, message), as ``mistakes`` has it; kept as a tuple of Mistakes.
         notebook: the two digits of the notebook it belongs to; ``exercises_of`` fills them in.
     """
 
@@ -68,8 +60,13 @@ class Exercise:
 
     def __post_init__(self):
         if isinstance(self.mistakes, dict):
-            mistakes = tuple(Mistake(name, *said) for name, said in self.mistakes.items())
+            mistakes = tuple(as_mistake(name, *said, self.right) for name, said in self.mistakes.items())
             object.__setattr__(self, "mistakes", mistakes)
+
+    @property
+    def right(self):
+        """The right function, or None."""
+        return None
 
     def rounds(self):
         """What ``judge`` asks ``observe``, one after the other: None is for the answer as it is."""

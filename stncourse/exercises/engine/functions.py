@@ -23,7 +23,10 @@ class Code(Exercise):
         solution: the function, as a student would write it. Its signature and docstring are the stub.
         specification: says slowly and obviously, or with torch, what is right.
         cases: () -> a list of argument tuples, from the smallest to the largest.
-        differentiable: positions of the arguments by which the answer has a slope.
+        differentiable: positions of the arguments by which the answer must have a slope, where the task asks for it.
+        also_right: other functions whose answers are right, too, where the task leaves something open.
+        axes: what the axes of the answer are called, such as ``"N C H W"``.
+        without: what the task forbids: names of torch's functions, and a sentence for who used one; or ().
         draw: (arguments, expected, got or None) -> Figure, or None where the answer is no picture.
         example: () -> arguments for the picture of what is expected, larger and nicer than the cases.
     """
@@ -32,8 +35,16 @@ class Code(Exercise):
     specification: Callable
     cases: Callable
     differentiable: tuple = ()
+    also_right: tuple = ()
+    axes: str = ""
+    without: tuple = ()
     draw: Callable | None = None
     example: Callable | None = None
+
+    @property
+    def right(self):
+        """What a mistake may be a twist of."""
+        return self.specification
 
     @property
     def stub(self):

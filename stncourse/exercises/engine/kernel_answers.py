@@ -28,6 +28,8 @@ def checked(seen, calls):
     for one in seen:
         if set(one) != keys or not isinstance(one["printed"], str) or not isinstance(one["changed"], bool):
             raise ValueError("not an observation")
+        if not (isinstance(one["used"], list) and all(isinstance(name, str) for name in one["used"])):
+            raise ValueError("not names")
         if one["error"] is None and one["value"] is None:
             raise ValueError("an observation of nothing")
         if one["error"] is not None:
@@ -50,7 +52,7 @@ def _checked_value(value):
         "number": {"value": float},
         "text": {"value": str},
         "list": {"items": list, "type": str},
-        "numpy": {"text": str, "type": str},
+        "numpy": {"text": str, "type": str, "tensor": (torch.Tensor, type(None))},
         "other": {"text": str, "type": str},
     }[value["kind"]]
     if set(value) != {"kind", *fields} or not all(isinstance(value[name], kind) for name, kind in fields.items()):

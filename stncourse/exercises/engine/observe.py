@@ -4,10 +4,12 @@ What is written down is plain data (``plain``). The time limit is held by a thre
 cannot be stopped, by a copy of this process (``killable_copy``).
 """
 
+import contextlib
 import inspect
 import threading
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from stncourse.exercises.engine.killable_copy import calls_that_end
 from stncourse.exercises.engine.plain import copied, of_another_kind, plain, same
@@ -38,14 +40,16 @@ def observe(attempt, calls, *, signature=None, time_limit=None):
     Args:
         attempt: what the student gave.
         calls: list of dicts: ``args`` (a list), and for a gradient ``differentiate`` (positions in args) and
-            ``weights`` (a tensor of the output's shape, by which the output is multiplied before it is summed up).
+            ``weights`` (a tensor of the output's shape, by which the output is multiplied before it is summed up),
+            and ``watch`` for names of torch's functions.
         signature: how the function is to be called, in words.
         time_limit: seconds for all calls together.
 
     Returns:
         A list of dicts with ``value`` (see :func:`plain`), ``changed`` (the attempt wrote into its input),
-        ``printed``, ``gradients`` and ``error`` (None, or a dict with ``kind`` and ``message``). It ends early
-        after an attempt that is not finished, cannot be called or is too slow.
+        ``printed``, ``gradients``, ``used`` (the functions that were watched for and came) and ``error`` (None, or a
+        dict with ``kind`` and ``message``). It ends early after an attempt that is not finished, cannot be called or
+        is too slow.
     """
     seconds = TIME_LIMIT if time_limit is None else time_limit
     if problem := _cannot_be_called(attempt, calls, signature):
@@ -75,7 +79,7 @@ def observe(attempt, calls, *, signature=None, time_limit=None):
 
 def nothing(error):
     """An observation of nothing but an error."""
-    return {"value": None, "changed": False, "printed": "", "gradients": None, "error": error}
+    return {"value": None, "changed": False, "printed": "", "gradients": None, "used": [], "error": error}
 
 
 def _cannot_be_called(attempt, calls, signature):
@@ -84,7 +88,9 @@ def _cannot_be_called(attempt, calls, signature):
         if came["kind"] == "none":
             return {"kind": "not done", "message": "There is no function yet."}
         came = "a tensor" if came["kind"] == "tensor" else came.get("text", of_another_kind(attempt)["text"])
-        message = f"check wants your function itself, not what it returns: it got {came}. Leave the brackets away."
+        message = (
+            f"check wants your function itself, not what it returns: it got {came}. Pass its name, without brackets."
+        )
         return {"kind": "not a function", "message": message}
     try:
         known = inspect.signature(attempt)
@@ -114,7 +120,8 @@ def _observe_one(attempt, call, printed):
     printed.start()
     seen = nothing(None)
     try:
-        value = attempt(*arguments)
+        with _watching(call.get("watch"), seen["used"]):
+            value = attempt(*arguments)
         if differentiate:
             seen["gradients"] = _gradients(value, call["weights"], [arguments[i] for i in differentiate])
         seen["value"] = plain(value)
@@ -129,6 +136,21 @@ def _observe_one(attempt, call, printed):
         map(same, [a.detach() if isinstance(a, torch.Tensor) else a for a in arguments], call["args"])
     )
     return seen
+
+
+def _watching(names, used):
+    """Notes in ``used`` which of torch's functions with these names are called, whatever calls them."""
+    if not names:
+        return contextlib.nullcontext()
+
+    class Watching(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            name = getattr(function, "__name__", "")
+            if name in names and name not in used:
+                used.append(name)
+            return function(*args, **(kwargs or {}))
+
+    return Watching()
 
 
 def _gradients(value, weights, inputs):

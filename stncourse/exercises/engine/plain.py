@@ -45,8 +45,15 @@ def _plain(value, room):
     if kind.__module__ == "numpy":
         shape = getattr(value, "shape", ())
         text = f"a NumPy array of shape {tuple(shape)}" if shape else f"a NumPy {kind.__name__}"
-        return {"kind": "numpy", "text": text, "type": kind.__name__}
+        return {"kind": "numpy", "text": text, "type": kind.__name__, "tensor": _numbers_of(value)}
     return of_another_kind(value)
+
+
+def _numbers_of(array):
+    """A NumPy array's numbers as a tensor; None where it holds something else."""
+    if type(array) is not np.ndarray or array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
+        return None
+    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))  # a copy
 
 
 def _plain_tensor(value):
@@ -70,6 +77,22 @@ def _why_not_plain(tensor):
     if tensor.is_quantized:
         return "quantized"
     return "" if tensor.layout == torch.strided else str(tensor.layout).removeprefix("torch.").removeprefix("_")
+
+
+def as_tensors(value):
+    """A plain value in which NumPy's arrays are tensors."""
+    if value["kind"] == "list":
+        return value | {"items": [as_tensors(item) for item in value["items"]]}
+    if value["kind"] == "numpy" and value["tensor"] is not None:
+        return value | {"kind": "tensor", "device": "cpu", "attached": False}
+    return value
+
+
+def value_of(value):
+    """A plain value as it was: a tensor, a number, a list of them; None for what is none of these."""
+    if value["kind"] == "list":
+        return [value_of(item) for item in value["items"]]
+    return value.get("tensor", value.get("value"))
 
 
 def of_another_kind(value):
@@ -102,7 +125,8 @@ def same(a, b):
         return False
     if isinstance(b, torch.Tensor):
         try:
-            return a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b)
+            alike = a.shape == b.shape and a.dtype == b.dtype
+            return alike and bool(((a == b) | ((a != a) & (b != b))).all())  # NaN is what it was, too
         except RuntimeError:  # moved to where it cannot be compared
             return False
     if isinstance(b, (list, tuple)):

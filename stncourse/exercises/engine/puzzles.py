@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stncourse.exercises.engine.exercise import Exercise
-from stncourse.exercises.engine.judge import judge_theta
+from stncourse.exercises.engine.judge_answers import judge_theta
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,11 @@ class Puzzle(Exercise):
     solution_line: str
     explanation: str
     tolerance: float = 0.02
+
+    @property
+    def right(self):
+        """What a mistake may be a twist of."""
+        return self.target
 
     @property
     def stub(self):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stncourse.exercises.engine.exercise import Exercise
-from stncourse.exercises.engine.judge import judge_answer
+from stncourse.exercises.engine.judge_answers import judge_answer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,9 @@ import math
 import torch
 from torch import nn
 
+from stncourse.exercises.classic_mistakes import on_answer, on_argument
 from stncourse.exercises.engine.functions import Code
+from stncourse.exercises.engine.mistakes import looks, twist, ways
 from stncourse.exercises.engine.questions import Question
 from stncourse.exercises.inputs import FLOATS
 
@@ -21,13 +23,13 @@ CONV_OUTPUT = Question(
     name="conv_output",
     title="How many numbers arrive?",
     task="""
-The same two convolutions (7×7, then 5×5, no padding) and poolings (2) look at an image that is 64 high and 48 wide.
-The second convolution has 10 channels. How many numbers reach the first linear layer? On paper; for 28×28 it was 10
-· 3 · 3 = 90.
+The same two convolutions (7×7, then 5×5, no padding), each followed by a pooling by 2, look at an image that is 64
+high and 48 wide. The second convolution has 10 channels. How many numbers reach the first linear layer? Work it out on
+paper. For 28×28 it was 10 · 3 · 3 = 90.
 """,
     hints=(
-        "Height and width go their ways separately.",
-        "A k×k window fits into n pixels at n − k + 1 places. Pooling halves, and drops a last odd row.",
+        "Follow the height and the width separately.",
+        "A k×k filter fits into n pixels at n − k + 1 places. Pooling halves, and drops an odd last row.",
         "Height: 64 → 58 → 29 → 25 → 12.",
     ),
     variable="arriving",
@@ -36,25 +38,33 @@ The second convolution has 10 channels. How many numbers reach the first linear 
     explanation="64 → 58 → 29 → 25 → 12 and 48 → 42 → 21 → 17 → 8, so 10 · 12 · 8.",
     mistakes={
         "channels forgotten": (12 * 8, "That is the size of one channel. There are 10 of them."),
+        "the first layer's channels": (
+            8 * 12 * 8,
+            "You counted 8 channels, those of the first convolution. The second one has 10.",
+        ),
         "padded convolution": (
             10 * 16 * 12,
             "You only halved twice. A convolution without padding makes the image smaller, by k − 1.",
         ),
-        "square image": (10 * 12 * 12, "The image is not square: its width ends elsewhere than its height."),
+        "square image": (10 * 12 * 12, "The image is not square: follow its width as you followed its height."),
+        "the small image": (90, "That is the answer for 28×28. This image is larger."),
         "pooling rounded up": (
             10 * 13 * 9,
-            "Pooling by 2 drops a last odd row or column: 25 becomes 12, and 17 becomes 8.",
+            "Pooling by 2 drops an odd last row or column: 25 becomes 12, and 17 becomes 8.",
         ),
+        "pooling forgotten": (10 * 25 * 17, "That is before the last pooling: it halves both sides once more."),
+        "no pooling at all": (10 * 54 * 38, "You followed the convolutions, but not the poolings: each halves."),
         "n − k places": (
             10 * 11 * 7,
-            "A 7×7 window fits into 64 pixels at 64 − 7 **+ 1** places: count it on a small example.",
+            "A 7×7 filter fits into 64 pixels at 64 − 7 **+ 1** places: count it on a small example.",
         ),
+        "added": (10 + 12 + 8, "Multiply: 10 channels, each with rows and columns."),
     },
 )
 
 
 def identity_start(features):
-    """How many numbers the last layer takes -> its (weight, bias): every θ the identity."""
+    """features: how many numbers the last layer takes -> its (weight, bias): every θ the identity."""
     weight = torch.zeros(6, features)
     bias = torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
     return weight, bias
@@ -72,12 +82,38 @@ def _with_bias(values):
     return lambda features: (torch.zeros(6, features), torch.tensor(values))
 
 
+_IDENTITY = torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+_BY_COLUMNS = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])
+
+
+def _random_weight(bias):
+    """(an example, how to know it): some weight that is not 0, with this bias."""
+
+    def fits(arguments, right, answer):
+        return answer[0].shape == right[0].shape and answer[0].any() and torch.allclose(answer[1].float(), bias)
+
+    return looks(lambda features: (torch.randn(6, features), bias.clone()), fits)
+
+
+def _known(bias):
+    """Whether a bias is one of those that have a name."""
+    return any(torch.allclose(bias.float(), known) for known in (_IDENTITY, _BY_COLUMNS, torch.zeros(6), torch.ones(6)))
+
+
+def _random_bias(arguments, right, answer):
+    return answer[0].shape == right[0].shape and not answer[0].any() and not _known(answer[1])
+
+
+def _both_random(arguments, right, answer):
+    return answer[0].shape == right[0].shape and answer[0].any() and not _known(answer[1])
+
+
 IDENTITY_START = Code(
     name="identity_start",
     title="Start by doing nothing",
     task="""
 Write the weight and the bias of the last layer, `nn.Linear(features, 6)`, so that *every* image gets the identity
-θ, whatever the layers before it say.
+θ, whatever the layers before it say. Return both.
 """,
     hints=(
         "The layer computes W h + b. What must W be, so that h does not matter?",
@@ -90,7 +126,7 @@ Write the weight and the bias of the last layer, `nn.Linear(features, 6)`, so th
     mistakes={
         "column by column": (
             _with_bias([1.0, 0.0, 0.0, 1.0, 0.0, 0.0]),
-            "The six numbers are read *row by row*: 1 0 0, then 0 1 0. Yours is the order of columns.",
+            "The six numbers are read *row by row*: 1 0 0, then 0 1 0. Your bias lists them column by column.",
         ),
         "all zero": (
             _with_bias([0.0] * 6),
@@ -98,16 +134,60 @@ Write the weight and the bias of the last layer, `nn.Linear(features, 6)`, so th
         ),
         "all ones": (
             _with_bias([1.0] * 6),
-            "The identity is 1 on the diagonal only. With six ones all places fall onto one line.",
+            "The identity is 1 on the diagonal only. With six ones, all places fall onto one line.",
         ),
         "diagonal in the weight": (
-            lambda features: (torch.eye(6, features), torch.tensor([1.0, 0, 0, 0, 1, 0])),
-            "The bias is right, but with a weight that is not 0 each image gets a θ of its own, "
-            "before anything was learned.",
+            ways(
+                lambda features: (torch.eye(6, features), _IDENTITY.clone()),
+                lambda features: (torch.eye(6, features), torch.zeros(6)),
+            ),
+            "The identity belongs in the bias. With a weight that is not 0 each image gets its own θ, before anything "
+            "was learned.",
+        ),
+        "weight all ones": (
+            lambda features: (torch.ones(6, features), _IDENTITY.clone()),
+            "The bias is right, but a weight of ones adds up all that comes in: each image gets its own θ.",
+        ),
+        "random weight": (
+            _random_weight(_IDENTITY),
+            "The bias is right, but the weight is not 0. Then W h is added, and each image gets its own θ, before "
+            "anything was learned. The identity needs both: weight *and* bias.",
+        ),
+        "random weight + column by column": (
+            _random_weight(_BY_COLUMNS),
+            "Two things at once. The weight is not 0, so each image gets its own θ. And: the bias is read *row by "
+            "row*, 1 0 0, then 0 1 0.",
+        ),
+        "random weight + all zero": (
+            _random_weight(torch.zeros(6)),
+            "Two things at once. The weight is not 0, so each image gets its own θ. And: the bias is 0, where the "
+            "identity has 1 0 0, 0 1 0.",
+        ),
+        "random weight + all ones": (
+            _random_weight(torch.ones(6)),
+            "Two things at once. The weight is not 0, so each image gets its own θ. And: the bias is 1 everywhere; the "
+            "identity has 1 0 0, 0 1 0.",
+        ),
+        "random weight + random bias": (
+            looks(lambda features: (torch.ones(6, features) / 9, torch.linspace(-0.3, 0.4, 6)), _both_random),
+            "Two things at once. The weight is not 0, so each image gets its own θ. And: the bias is not the identity, "
+            "1 0 0, then 0 1 0.",
+        ),
+        "random bias": (
+            looks(lambda features: (torch.zeros(6, features), torch.linspace(-0.3, 0.4, 6)), _random_bias),
+            "The weight is right, but the bias has to be the identity: 1 0 0, then 0 1 0.",
         ),
         "weight transposed": (
-            lambda features: (torch.zeros(features, 6), torch.tensor([1.0, 0, 0, 0, 1, 0])),
-            "The weight of `nn.Linear(features, 6)` is (6, features): one *row* per number of θ.",
+            twist(on_answer(lambda pair: (pair[0].T, pair[1]))),
+            "The weight of `nn.Linear(features, 6)` is (6, features): one *row* for each number of θ.",
+        ),
+        "bias before weight": (
+            twist(on_answer(lambda pair: pair[::-1])),
+            "The two are exchanged: return the weight first, then the bias.",
+        ),
+        "bias of two rows": (
+            twist(on_answer(lambda pair: (pair[0], pair[1].view(2, 3)))),
+            "The bias of a linear layer is one row of six numbers: `.flatten()`. It becomes two rows of three later.",
         ),
     },
 )
@@ -121,30 +201,31 @@ def turn_back(degrees):
     return torch.stack(rows, dim=1)
 
 
-def _turned(radians):
-    """The frame turned clockwise."""
-    rows = [[[math.cos(a), -math.sin(a), 0.0], [math.sin(a), math.cos(a), 0.0]] for a in radians.tolist()]
-    return torch.tensor(rows, dtype=radians.dtype)
-
-
 def _undone(degrees):
-    """As the inverse of a matrix, with slopes."""
+    """As the inverse of a matrix."""
     angle = degrees * (math.pi / 180)
     turn = torch.stack([torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])])
     return torch.cat([torch.linalg.inv(turn.permute(2, 0, 1)), torch.zeros(len(degrees), 2, 1, dtype=degrees.dtype)], 2)
 
 
-def _sines_of_one_sign(degrees):
-    cosine, sine, zero = degrees.deg2rad().cos(), degrees.deg2rad().sin(), 0 * degrees
-    return torch.stack([cosine, sine, zero, sine, cosine, zero], dim=1).view(-1, 2, 3)
+def _sines_of_one_sign(sign):
+    """Both sines with this sign."""
+
+    def change(theta):
+        first = sign * theta[:, 0, 1]
+        return torch.stack([theta[:, 0, 0], first, theta[:, 0, 2], first, theta[:, 1, 1], theta[:, 1, 2]], 1).view(
+            -1, 2, 3
+        )
+
+    return on_answer(change)
 
 
 TURN_BACK = Code(
     name="turn_back",
     title="The right answers for a teacher (stretch)",
     task="""
-To teach the network with supervision, every turned digit needs its right answer. Digits were seen through frames
-turned clockwise by `degrees`, $\\theta = [\\cos\\; -\\sin\\; 0;\\ \\sin\\; \\cos\\; 0]$. Write the θ that turn each
+To teach the network with supervision, every turned digit needs its right answer. The digits were seen through frames
+turned clockwise by `degrees`, $\\theta = [\\cos\\; -\\sin\\; 0;\\ \\sin\\; \\cos\\; 0]$. Write the θ that turns each
 of them *back*, for the whole batch at once.
 """,
     hints=(
@@ -159,22 +240,30 @@ of them *back*, for the whole batch at once.
         for angles in ([0.0], [30.0], [90.0, -45.0], [10.0, 200.0, -75.0])
         for dtype in FLOATS
     ],
-    differentiable=(0,),
+    axes="N 2 3",
     mistakes={
         "inverse θ": (
-            lambda degrees: _turned(torch.deg2rad(degrees)),
-            "That is the turn itself, once more: through this frame the digit would be turned twice as far.",
+            twist(on_argument(0, torch.neg)),
+            "That is the same turn once more: through this frame the digit would end up turned twice as far.",
         ),
         "degrees for radians": (
-            lambda degrees: _turned(-degrees),
-            "`sin` and `cos` take radians, and get degrees here: `torch.deg2rad`.",
+            twist(on_argument(0, torch.rad2deg)),
+            "`sin` and `cos` take radians, and get degrees here: use `torch.deg2rad`.",
+        ),
+        "180 without π": (
+            twist(on_argument(0, lambda degrees: degrees / math.pi), on_argument(0, lambda degrees: degrees * 2)),
+            "The angle is converted wrongly: 180° is π, so radians = degrees · π / 180.",
         ),
         "sines of one sign": (
-            _sines_of_one_sign,
+            twist(_sines_of_one_sign(1), _sines_of_one_sign(-1)),
             "The two sines of a turn have opposite signs. With the same sign the frame is mirrored or sheared.",
         ),
+        "sine and cosine exchanged": (
+            twist(on_argument(0, lambda degrees: 90 - degrees)),
+            "Sine and cosine are exchanged: cosines stand on the diagonal, so that no turn is the identity.",
+        ),
         "x and y swapped": (
-            lambda degrees: _turned(-torch.deg2rad(degrees)).flip(1),
+            twist(on_answer(lambda theta: theta.flip(1))),
             "The two rows are exchanged: the first one makes x, the second y.",
         ),
     },

@@ -5,11 +5,24 @@ import math
 import torch
 import torch.nn.functional as F
 
-from stncourse.exercises.classic_mistakes import other_align_corners
+from stncourse.exercises.classic_mistakes import on_answer, on_argument, other_align_corners, with_options
 from stncourse.exercises.engine.functions import Code
+from stncourse.exercises.engine.mistakes import twist, ways
 from stncourse.exercises.engine.questions import Question
 from stncourse.exercises.inputs import a_digit, cases_by_size, in_both_types, seeded
 from stncourse.exercises.pictures import warped
+from stncourse.exercises.samplers_gone_wrong import (
+    blank,
+    clamped_before_weighed,
+    color_of_all,
+    color_of_floor_and_ceil,
+    color_of_four,
+    last_for_minus_1,
+    only_inside,
+    places_off_the_image,
+    sample_by_four,
+    sides_of,
+)
 
 
 def color_between(image, x, y):
@@ -29,7 +42,8 @@ def _color_by_the_formula(image, x, y, kernel=lambda distance: max(0, 1 - abs(di
     total = 0.0
     for n in range(image.shape[0]):
         for m in range(image.shape[1]):
-            total += image[n, m].item() * kernel(x - m) * kernel(y - n)
+            if weight := kernel(x - m) * kernel(y - n):
+                total += image[n, m].item() * weight
     return total
 
 
@@ -39,43 +53,124 @@ def _color_cases():
     at_the_edge = ((-0.4, 0.3), (0.5, 2.7), (1.2, 1.0), (-5.0, 1.0))
     large = torch.rand(5, 7, **seeded(0))
     on_small = [(small, x, y) for x, y in (*inside, *at_the_edge)]
-    return [*on_small, (large, 4.4, 2.8), (large, 5.9, 0.1), (large, 6.5, 4.5)]
+    only_four = torch.full((4, 5), torch.nan)  # whoever looks further than the four neighbours gets NaN
+    only_four[1:3, 2:4] = torch.tensor([[0.1, 0.9], [0.5, 0.3]])
+    return [*on_small, (only_four, 2.3, 1.4), (large, 4.4, 2.8), (large, 5.9, 0.1), (large, 6.5, 4.5)]
 
 
 COLOR_BETWEEN = Code(
     name="color_between",
     title="One colour, by hand",
     task="""
-The colour at *one* place, without looking at all the pixels: find the four neighbours of (x, y), weigh each by its
-nearness, add. A neighbour that lies outside the image counts as 0.
+The colour at *one* place, without looking at all the pixels: find the four neighbours of (x, y), weigh each by how
+near it is, and add them up. A neighbour that lies outside the image counts as 0. Read no other pixel: in one of the
+check's images all the others are NaN.
 """,
     hints=(
-        "The left neighbour is column `math.floor(x)`, the right one is one further. The same for rows.",
+        "The left neighbour is column `math.floor(x)`, the right one is the next. The same goes for rows.",
         "The weight of a column $m$ is $1 - |x - m|$: how *near* it is, not how far.",
-        "An index of −1 is not an error in Python, it is the *last* column. Ask whether the neighbour is inside first.",
+        "An index of −1 is not an error in Python: it is the *last* column. Ask whether the neighbour is inside first.",
     ),
     solution=color_between,
     specification=_color_by_the_formula,
     cases=_color_cases,
     mistakes={
         "x and y swapped": (
-            lambda image, x, y: _color_by_the_formula(image.T, x, y),
+            twist(
+                lambda right: lambda image, x, y: right(image, y, x),
+                lambda right: lambda image, x, y: right(image.T, x, y),
+            ),
             "x and y are swapped: an image is indexed `image[row, column]`, that is [y, x].",
         ),
         "weights exchanged": (
-            lambda image, x, y: _color_by_the_formula(image, x, y, lambda d: abs(d) if -1 <= d < 1 else 0),
-            "The weights are exchanged: the *nearer* neighbour counts more. At x = 0.25 column 0 has the weight 0.75.",
+            ways(
+                color_of_four(weigh=lambda left, x: (x - left, left + 1 - x)),
+                lambda image, x, y: _color_by_the_formula(image, x, y, lambda d: abs(d) if -1 <= d < 1 else 0),
+            ),
+            "The weights are exchanged: the *nearer* neighbour counts more. At x = 0.25, column 0 has the weight 0.75.",
         ),
         "zero padding not honoured": (
-            lambda image, x, y: _color_by_the_formula(
-                image, min(max(x, 0), image.shape[1] - 1), min(max(y, 0), image.shape[0] - 1)
+            twist(
+                lambda right: (
+                    lambda image, x, y: right(
+                        image, min(max(x, 0), image.shape[1] - 1), min(max(y, 0), image.shape[0] - 1)
+                    )
+                )
             ),
             "Outside the image you repeat its edge. Here a neighbour outside counts as 0, "
             "so the colour fades out over one pixel.",
         ),
+        "clamped before weighed": (
+            clamped_before_weighed,
+            "At the edge your colour drops to 0 at once, on the last column too. Either you give up when *one* "
+            "neighbour lies outside, or you move the neighbours inside *before* you weigh them: then both are the same "
+            "pixel, with weights that add up to 0. Weigh first; a neighbour outside counts as 0.",
+        ),
         "nearest": (
             lambda image, x, y: _color_by_the_formula(image, x, y, lambda d: -0.5 <= d < 0.5),
             "That is the nearest pixel's colour alone. It would have no slope: mix the four neighbours.",
+        ),
+        "truncated, not floored": (
+            twist(lambda right: color_of_four(floor=int)),
+            "`int(x)` and `.long()` cut towards 0: −0.4 becomes 0, not −1. Left of the first pixel that is the wrong "
+            "neighbour: use `math.floor`.",
+        ),
+        "rounded, not floored": (
+            ways(
+                color_of_four(floor=round),
+                color_of_four(floor=round, weigh=lambda left, x: (1 - abs(x - left), 1 - abs(x - left - 1))),
+                color_of_four(floor=round, weigh=lambda left, x: (1 - abs(x - left), abs(x - left))),
+            ),
+            "`round(x)` is the *nearest* column. The left neighbour is the one before x: `math.floor(x)`.",
+        ),
+        "index −1": (
+            ways(
+                color_of_four(pick=lambda image, n, m: image[n, m]),
+                color_of_four(pick=lambda image, n, m: image[n % image.shape[0], m % image.shape[1]]),
+                color_of_four(pick=last_for_minus_1),
+            ),
+            "A neighbour outside is read all the same. Index −1 is no error, it is the *last* column or row, from the "
+            "other side of the image. Ask first whether the neighbour is inside.",
+        ),
+        "plain mean": (
+            color_of_four(weigh=lambda left, x: (0.5, 0.5)),
+            "You take the plain mean of the four neighbours. The *nearer* ones count more.",
+        ),
+        "ceil for the next": (
+            color_of_floor_and_ceil,
+            "`math.ceil(x)` is the next column only between two columns: on a whole number it is the same as the "
+            "floor, and one pixel is counted twice. The right neighbour is `math.floor(x) + 1`.",
+        ),
+        "all or nothing": (
+            twist(only_inside),
+            "You answer 0 as soon as the place lies beyond the outer centres. A neighbour inside still counts: the "
+            "colour fades out over one pixel.",
+        ),
+        "off by half a pixel": (
+            twist(
+                lambda right: lambda image, x, y: right(image, x + 0.5, y + 0.5),
+                lambda right: lambda image, x, y: right(image, x - 0.5, y - 0.5),
+            ),
+            "Off by half a pixel: here x and y count from the *centre* of pixel 0.",
+        ),
+        "y points up": (
+            twist(
+                lambda right: lambda image, x, y: right(image.flip(0), x, y),
+                lambda right: lambda image, x, y: right(image, x, image.shape[0] - 1 - y),
+            ),
+            "You count rows from the bottom. On images y points *down*: row 0 is on top.",
+        ),
+        "all pixels": (
+            ways(
+                color_of_all,
+                lambda image, x, y: sum(
+                    image[n, m].item() * max(0, 1 - abs(x - m)) * max(0, 1 - abs(y - n))
+                    for n in range(image.shape[0])
+                    for m in range(image.shape[1])
+                ),
+            ),
+            "The colours are right, but you look at all the pixels: one far away that is NaN spoils the sum, for "
+            "0 · NaN is NaN. Look at the four neighbours alone.",
         ),
     },
 )
@@ -118,11 +213,6 @@ def _sample_cases():
     return cases_by_size(cases)
 
 
-def _sides(images):
-    """(width, height), as the grid has them."""
-    return torch.tensor(images.shape[:1:-1], dtype=images.dtype)
-
-
 def _digit_and_frame():
     theta = torch.tensor([[[1.1, -0.5, 0.2], [0.5, 1.1, 0.0]]])
     image = a_digit()
@@ -134,54 +224,104 @@ BILINEAR_SAMPLE = Code(
     name="bilinear_sample",
     title="The sampler, for real images",
     task="""
-The sampler above knows one grey image. Write it for what a network has: a batch of N images with C channels each,
-every image with a grid of its own. `align_corners=False`, outside lies 0. Equal to `F.grid_sample`, and so are its
-gradients, by the images and by the grid.
+The sampler above handles one grey image. Write it for what a network has: a batch of N images with C channels each,
+and a grid of its own for every image. `align_corners=False`, and outside lies 0. It has to equal `F.grid_sample`, and
+so do its gradients, with respect to the images and to the grid.
 """,
     hints=(
-        "Start from `my_bilinear_sample` of this page. Only the picking of pixels changes: what comes out for one "
-        "place is now C numbers.",
+        "Start from `my_bilinear_sample` on this page. Only the picking of pixels changes: one place now gives "
+        "C numbers.",
         "With `image = torch.arange(N).view(-1, 1, 1)`, "
         "`images[image, :, row, column]` has the shape (N, H_out, W_out, C).",
         "The weights are (N, H_out, W_out): give them a last axis with `[..., None]`. "
-        "At the end bring C to its place with `permute`.",
+        "At the end, `permute` brings C to its place.",
     ),
     solution=sample_batch,
     specification=_sample,
     cases=_sample_cases,
+    axes="N C H W",
     differentiable=(0, 1),
     draw=warped,
     example=_digit_and_frame,
     mistakes={
         "x and y swapped": (
-            lambda images, grid: _sample(images, grid.flip(-1)),
+            twist(on_argument(1, lambda grid: grid.flip(-1))),
             "x and y are swapped: `grid[..., 0]` is x, the *column*; `grid[..., 1]` is y, the *row*.",
         ),
         "wrong align_corners": (
-            other_align_corners(_sample),
+            twist(other_align_corners),
             "That is the ruler of `align_corners=True`. With `False`, −1 is the outer *edge*: "
             "pixel = ((x + 1) · W − 1) / 2.",
         ),
         "off by half a pixel": (
-            lambda images, grid: _sample(images, grid + 1 / _sides(images)),
+            twist(
+                lambda right: lambda images, grid, **options: right(images, grid + 1 / sides_of(images), **options),
+                lambda right: lambda images, grid, **options: right(images, grid - 1 / sides_of(images), **options),
+            ),
             "Everything is off by half a pixel: (x + 1) · W / 2 counts from the image's *edge*. The centre of pixel 0 "
             "lies half a pixel from there.",
         ),
         "zero padding not honoured": (
-            lambda images, grid: _sample(images, grid, padding="border"),
+            twist(with_options(padding="border"), with_options(padding="reflection")),
             "Outside the image you repeat its edge: that is what `clamp` does. A neighbour outside has to count as 0.",
         ),
         "nearest": (
-            lambda images, grid: _sample(images, grid, mode="nearest"),
-            "You take the nearest pixel alone. Mix the four neighbours, or no slope will arrive at the grid.",
+            twist(with_options(mode="nearest")),
+            "You take the nearest pixel alone. Mix the four neighbours, or no slope will reach the grid.",
         ),
         "H and W transposed": (
-            lambda images, grid: _sample(images, grid).transpose(2, 3),
+            twist(on_answer(lambda answer: answer.transpose(2, 3))),
             "The output is transposed: its height and width are those of the grid, H_out rows of W_out pixels.",
         ),
+        "from 0 to 1": (
+            twist(on_argument(1, lambda grid: 2 * grid - 1)),
+            "You read the grid as if it ran from 0 to 1. Its ruler runs from −1 to 1.",
+        ),
+        "cubic": (
+            with_options(mode="bicubic")(_sample),
+            "That is another interpolation, over 16 neighbours. Bilinear mixes four.",
+        ),
         "H and W exchanged on the ruler": (
-            lambda images, grid: _sample(images, (grid + 1) * _sides(images).flip(0) / _sides(images) - 1),
+            twist(
+                lambda right: (
+                    lambda images, grid, **options: right(
+                        images, (grid + 1) * sides_of(images).flip(0) / sides_of(images) - 1, **options
+                    )
+                )
+            ),
             "x is measured with the height, and y with the width: x runs along the image's *width*.",
+        ),
+        "truncated, not floored": (
+            sample_by_four(floor=torch.trunc),
+            "`.long()`, `.int()` and `trunc` cut towards 0: −0.4 becomes 0, not −1. Left of the first pixel that is "
+            "the wrong neighbour: use `floor` first.",
+        ),
+        "rounded, not floored": (
+            sample_by_four(floor=torch.round),
+            "`round` gives the *nearest* pixel. The left neighbour is the one before x: use `floor`.",
+        ),
+        "weights exchanged": (
+            sample_by_four(far=True),
+            "The weights are exchanged: the *nearer* neighbour counts more.",
+        ),
+        "index −1": (
+            ways(sample_by_four(outside="wrap"), sample_by_four(outside="read")),
+            "A neighbour outside is read all the same: index −1 is the *last* column or row, from the other side of "
+            "the image, and further out there is an error. Clamp the index, and let what is outside count as 0.",
+        ),
+        "all or nothing": (
+            twist(
+                blank(places_off_the_image(lambda sides: 1)),
+                blank(places_off_the_image(lambda sides: 1 - 1 / sides)),
+            ),
+            "You blank whole places that lie outside. Ask for each *neighbour* whether it is inside: at the edge one "
+            "may be and the other not, and the colour fades out over one pixel.",
+        ),
+        "y points up": (
+            twist(
+                on_argument(1, lambda grid: torch.stack([grid[..., 0], -grid[..., 1]], dim=-1)),
+            ),
+            "You count rows from the bottom. On images y points *down*: y = −1 is the top edge.",
         ),
     },
 )
@@ -209,16 +349,17 @@ SAMPLE_ON_BACKGROUND = Code(
     title="No bright frame",
     task="""
 `F.grid_sample` knows only one colour for the outside: 0. Make it pad with any `background`. Between the last pixel
-and the outside the colour has to fade from one to the other, as always. You may call `F.grid_sample`, and two more
-operations are enough.
+and the outside, the colour has to fade from one to the other, as always, and gradients have to reach the images and
+the grid. You may call `F.grid_sample`, and two more operations are enough.
 """,
     hints=(
-        "If only the background *were* 0 …",
+        "It would be easy if the background *were* 0.",
         "Change the images so that their background becomes 0, sample, and change back.",
     ),
     solution=sample_on_background,
     specification=_sample_on_a_larger_canvas,
     cases=lambda: [(*case, background) for case in _sample_cases() for background in (-0.5, 2.0)],
+    axes="N C H W",
     differentiable=(0, 1),
     draw=warped,
     example=_wide_frame_on_grey,
@@ -227,9 +368,20 @@ operations are enough.
             lambda images, grid, background: _sample(images, grid),
             "The outside is still 0. On normalised digits that is the bright frame.",
         ),
+        "border padding": (
+            ways(
+                lambda images, grid, background: _sample(images, grid, padding="border"),
+                lambda images, grid, background: _sample(images - background, grid, padding="border") + background,
+                lambda images, grid, background: _sample(images, grid, padding="reflection"),
+            ),
+            "Outside you repeat the image's edge. That is the background only where the edge happens to be background.",
+        ),
         "not moved back": (
-            lambda images, grid, background: _sample(images - background, grid),
-            "You moved the background to 0 and sampled, but did not move back.",
+            ways(
+                lambda images, grid, background: _sample(images - background, grid),
+                lambda images, grid, background: _sample(images + background, grid),
+            ),
+            "You moved the colours and sampled, but did not move them back.",
         ),
         "background added twice": (
             lambda images, grid, background: _sample(images, grid) + background,
@@ -240,17 +392,38 @@ operations are enough.
             lambda images, grid, background: _sample(images + background, grid) - background,
             "The signs are exchanged: the outside came out as −background.",
         ),
+        "wrong align_corners": (
+            lambda images, grid, background: _sample(images - background, grid, align_corners=True) + background,
+            "That is the ruler of `align_corners=True`. Pass `align_corners=False`, which the grid was made for.",
+        ),
         "painted over": (
-            lambda images, grid, background: torch.where(_sample(images, grid) == 0, background, _sample(images, grid)),
-            "You paint what came out as 0: a pixel half outside is mixed with black still, "
-            "and a black pixel inside is painted too.",
+            ways(
+                lambda images, grid, background: torch.where(
+                    _sample(images, grid) == 0, background, _sample(images, grid)
+                ),
+                lambda images, grid, background: torch.where(
+                    _sample(torch.ones_like(images), grid) == 0, background, _sample(images, grid)
+                ),
+            ),
+            "You paint what came out as 0: but a pixel half outside is still mixed with black, "
+            "and a black pixel inside is painted, too.",
         ),
         "hard edge": (
-            lambda images, grid, background: torch.where(
-                (grid.abs() > 1).any(-1)[:, None], background, _sample(images, grid)
+            ways(
+                lambda images, grid, background: torch.where(
+                    (grid.abs() > 1).any(-1)[:, None], background, _sample(images, grid)
+                ),
+                lambda images, grid, background: torch.where(
+                    (grid.abs() > 1).any(-1)[:, None], background, _sample(images, grid, padding="border")
+                ),
+                *(
+                    lambda images, grid, background, share=share: torch.where(
+                        _sample(torch.ones_like(images), grid) < share, background, _sample(images, grid)
+                    )
+                    for share in (0.9999, 0.5)
+                ),
             ),
-            "You paint the places outside ±1: but the last half pixel inside is mixed with black still, "
-            "and the edge is a jump.",
+            "You paint all places beyond an edge in one colour. The colour has to *fade* there, over one pixel.",
         ),
     },
 )
@@ -269,28 +442,36 @@ SLOPE = Question(
     name="slope_by_place",
     title="How steep?",
     task="""
-A row of 20 pixels; column 7 has the colour 0.2, column 8 has 0.8. The place x lies between them, 0.3 pixels right
-of column 7's centre. By how much does the colour change per unit of x, on the *ruler* from −1 to 1? Work it out on
-paper.
+In a row of 20 pixels, column 7 has the colour 0.2 and column 8 has 0.8. The place x lies between them, 0.3 pixels to
+the right of column 7's centre. By how much does the colour change per unit of x on the *ruler* from −1 to 1? Work it
+out on paper.
 """,
     hints=(
-        "First per *pixel*: how much does the colour change on the way from one centre to the next?",
+        "First per *pixel*: how much does the colour change from one centre to the next?",
         "The ruler is 2 long and the row 20 pixels: how many pixels is one unit?",
     ),
     variable="steepness",
     answer=_slope_by_autograd,
-    explanation="Right minus left neighbour is 0.6 per pixel, and one unit of the ruler is 10 pixels. Where between "
-    "the two the place lies does not matter.",
+    explanation="Right neighbour minus left neighbour is 0.6 per pixel, and one unit of the ruler is 10 pixels. Where "
+    "the place lies between the two does not matter.",
     mistakes={
         "per pixel": (
             0.6,
             "That is the slope per *pixel*. x is on the ruler from −1 to 1, where one unit is many pixels.",
         ),
-        "sign": (-6.0, "The sign is wrong: further right lies the brighter pixel, so the colour grows with x."),
+        "sign": (-6.0, "The sign is wrong: the brighter pixel lies further right, so the colour grows with x."),
         "whole width for half": (12.0, "The ruler is 2 long, not 1: one unit is *half* the row."),
         "colour for slope": (
             0.2 * 0.7 + 0.8 * 0.3,
-            "That is the colour at this place. Asked is how fast it changes when the place moves.",
+            "That is the colour at this place. How fast does it change when the place moves?",
+        ),
+        "distance for slope": (
+            0.3 * 0.6,
+            "That is how far the colour has come since column 7. The slope is the same all the way between the two.",
+        ),
+        "19 steps": (
+            0.6 * 9.5,
+            "That is the ruler of `align_corners=True`, with 19 steps. Here the row's outer *edges* are ±1.",
         ),
         "divided for multiplied": (
             0.06,

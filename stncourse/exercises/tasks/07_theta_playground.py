@@ -4,8 +4,9 @@ import math
 
 import torch
 
-from stncourse.exercises.classic_mistakes import shift_negated
+from stncourse.exercises.classic_mistakes import on_answer, shift_negated, theta_transposed
 from stncourse.exercises.engine.functions import Code
+from stncourse.exercises.engine.mistakes import twist, ways
 from stncourse.exercises.engine.puzzles import Puzzle
 from stncourse.exercises.inputs import FLOATS, a_digit, around
 from stncourse.exercises.pictures import pictures
@@ -38,43 +39,76 @@ def _theta(**options):
     return affine_theta(**options)[0]
 
 
+def _shift(change):
+    """Another shift of θ, in place of (tx, ty)."""
+
+    def changed(theta):
+        return torch.cat([theta[:, :2], torch.stack(change(*theta[:, 2]))[:, None]], dim=1)
+
+    return on_answer(changed)
+
+
+def _block(change):
+    """Another left block of θ."""
+    return on_answer(lambda theta: torch.cat([change(theta[:, :2]), theta[:, 2:]], dim=1))
+
+
+def _size_of(block):
+    return torch.linalg.det(block).abs().sqrt()
+
+
 MOVE = Puzzle(
     name="puzzle_move",
     title="Puzzle: move it",
     task="""
-Run the check as it is: it shows a digit, and where it has to be. It only moved: a *quarter* of the picture's width
-to the right, and an *eighth* of its height up. Which θ does that? You may write six numbers, or `affine_theta(…)`.
-The pixels decide.
+Run the check as it is: it shows a digit, and where the digit has to go. It only moves: a *quarter* of the picture's
+width to the right, and an *eighth* of its height up. Which θ does that? You may write six numbers, or
+`affine_theta(…)`. The pixels decide.
 """,
     hints=(
         "Which way does the *frame* have to go?",
-        "On the ruler the whole picture is 2 wide: how much is a quarter of it?",
+        "On the ruler, the whole picture is 2 wide: how much is a quarter of it?",
     ),
     variable="moved",
     target=lambda: _theta(translation=(-0.5, 0.25)),
     solution_line="[[1, 0, -0.5], [0, 1, 0.25]]",
     explanation=(
-        "The frame goes left and down, so what is seen through it comes out further right and up. "
+        "The frame goes left and down, so what you see through it comes out further right and further up. "
         "The whole picture is 2 wide."
     ),
     **_THE_DIGIT,
     mistakes={
         "translation sign": (
-            lambda: _theta(translation=(0.5, -0.25)),
+            twist(_shift(lambda x, y: (-x, -y))),
             "It went exactly the other way: θ moves the *frame*, and the digit goes against it.",
         ),
         "y points up": (
-            lambda: _theta(translation=(-0.5, -0.25)),
+            twist(_shift(lambda x, y: (x, -y))),
             "Left and right are right. But y points *down*: to lift the digit, the frame has to go down, ty > 0.",
         ),
+        "x points left": (
+            twist(_shift(lambda x, y: (-x, y))),
+            "Up and down are right. But sideways it went the other way: to move the digit to the right, the frame has "
+            "to go left, tx < 0.",
+        ),
         "x and y swapped": (
-            lambda: _theta(translation=(0.25, -0.5)),
+            twist(_shift(lambda x, y: (y, x))),
             "x and y are swapped: tx, in the first row, is the sideways one.",
         ),
         "half the way": (
-            lambda: _theta(translation=(-0.25, 0.125)),
-            "The direction is right, but half as far: the ruler from −1 to 1 is 2 long, "
+            twist(_shift(lambda x, y: (x / 2, y / 2))),
+            "The direction is right, but only half as far: the ruler from −1 to 1 is 2 long, "
             "so a quarter of the picture is 0.5.",
+        ),
+        "twice the way": (
+            twist(_shift(lambda x, y: (2 * x, 2 * y))),
+            "The direction is right, but twice as far: the ruler from −1 to 1 is 2 long, "
+            "so a quarter of the picture is 0.5.",
+        ),
+        "pixels for the ruler": (
+            twist(_shift(lambda x, y: (20 * x, 20 * y))),
+            "You moved the frame by pixels, far off the picture. tx and ty are on the ruler, where the whole picture "
+            "is 2 wide.",
         ),
     },
 )
@@ -83,17 +117,18 @@ TURN_AND_ZOOM = Puzzle(
     name="puzzle_turn",
     title="Puzzle: turn it and enlarge it",
     task="""
-The digit has to come out 1.5 times as large, and turned by 30° *counter-clockwise*. Say first what the frame has to
-do, then write its θ.
+The digit has to come out 1.5 times as large, and turned by 30° *counter-clockwise*. First say what the frame has to
+do; then write its θ.
 """,
     hints=(
-        "To show it larger, the frame gets smaller: by which factor?",
-        "Frame clockwise, content counter-clockwise. `affine_theta(rotation=…, scale=…)` describes the frame.",
+        "To show the digit larger, the frame gets smaller. By which factor?",
+        "The frame turns clockwise, the content counter-clockwise. `affine_theta(rotation=…, scale=…)` describes the "
+        "frame.",
     ),
     variable="turned",
     target=lambda: _theta(rotation=30, scale=1 / 1.5),
     solution_line="affine_theta(rotation=30, scale=1 / 1.5)",
-    explanation="A frame of 1/1.5 the size, turned clockwise.",
+    explanation="The frame shrinks to 1/1.5 of its size and turns clockwise.",
     **_THE_DIGIT,
     mistakes={
         "inverse θ": (
@@ -102,16 +137,32 @@ do, then write its θ.
             "θ says what the *frame* does, not the digit.",
         ),
         "inverse scale": (
-            lambda: _theta(rotation=30, scale=1.5),
+            twist(_block(lambda block: block / _size_of(block) ** 2)),
             "The turn is right. But a frame 1.5 times as large takes in more, and shows it *smaller*.",
         ),
         "inverse rotation": (
-            lambda: _theta(rotation=-30, scale=1 / 1.5),
+            twist(_block(lambda block: block.T)),
             "The size is right. But the digit came out turned clockwise: it goes against the frame.",
+        ),
+        "not turned": (
+            twist(_block(lambda block: _size_of(block) * torch.eye(2))),
+            "The size is right, but nothing is turned: the rotation is missing.",
+        ),
+        "not enlarged": (
+            twist(_block(lambda block: block / _size_of(block))),
+            "The turn is right, but the size stayed the same: the scale is missing.",
         ),
         "degrees for radians": (
             lambda: _theta(rotation=math.pi / 6, scale=1 / 1.5),
             "Hardly turned at all: you gave π/6, but `affine_theta` takes degrees.",
+        ),
+        "radians for degrees": (
+            lambda: _theta(rotation=math.degrees(30), scale=1 / 1.5),
+            "`math.sin` and `math.cos` take radians: 30 is taken for 30 radians, nearly five turns.",
+        ),
+        "scale not in the sines": (
+            lambda: torch.tensor([[2 / 3, -0.5, 0], [0.5, 2 / 3, 0]]),
+            "The scale multiplies the whole block, cosines *and* sines.",
         ),
     },
 )
@@ -151,9 +202,8 @@ UNDO = Code(
     name="undo",
     title="Undo (stretch)",
     task="""
-Somebody warped a digit with θ. Write the θ that warps it back, for a whole batch. (Colours beyond the edge are
-lost, and the mixing blurs; the places come back exactly.) The switch *θ maps input → output* of the playground does
-just this.
+Somebody warped a digit with θ. Write the θ that warps it back, for a whole batch. (Colours beyond the edge are lost,
+and mixing blurs; but the places come back exactly.) This is what the playground's switch *θ maps input → output* does.
 """,
     hints=(
         "$q = A p + t$. Solve it for $p$.",
@@ -163,7 +213,7 @@ just this.
     solution=undo,
     specification=_undo_by_hand,
     cases=_undo_cases,
-    differentiable=(0,),
+    axes="N 2 3",
     mistakes={
         "shift not turned": (
             _undo_with(lambda block, shift: (block.inverse(), -shift)),
@@ -171,17 +221,61 @@ just this.
             "on the way back it passes through the inverse block, −A⁻¹ t.",
         ),
         "transposed for inverse": (
-            _undo_with(lambda block, shift: (block.mT, -block.mT @ shift)),
+            ways(
+                _undo_with(lambda block, shift: (block.mT, -block.mT @ shift)),
+                _undo_with(lambda block, shift: (block.mT, -shift)),
+                _undo_with(lambda block, shift: (block.mT, shift)),
+                _undo_with(lambda block, shift: (block.mT, 0 * shift)),
+            ),
             "You transpose the block. That undoes a turn, but not a scale or a shear.",
         ),
-        "translation sign": (shift_negated(undo), "The shift has the wrong sign: going back subtracts it."),
+        "shift sent through the block": (
+            ways(
+                _undo_with(lambda block, shift: (block.inverse(), -block @ shift)),
+                _undo_with(lambda block, shift: (block.inverse(), block @ shift)),
+            ),
+            "The block is right, but the shift goes through the wrong one: it passes through the *inverse* block, "
+            "−A⁻¹ t.",
+        ),
+        "pseudo-inverse": (
+            ways(
+                torch.linalg.pinv,
+                lambda theta: torch.linalg.pinv(theta).mT,
+                lambda theta: torch.linalg.pinv(theta).reshape(-1, 2, 3),
+            ),
+            "`pinv` of a 2×3 matrix is a 3×2 matrix, and it does not undo the shift. Invert the left 2×2 block, "
+            "and send the shift through it; or put 0 0 1 below θ and invert the 3×3 matrix.",
+        ),
+        "translation sign": (
+            twist(on_answer(lambda theta: torch.cat([theta[:, :, :2], -theta[:, :, 2:]], dim=2)), shift_negated),
+            "The shift has the wrong sign: going back subtracts it.",
+        ),
+        "θ transposed": (
+            twist(theta_transposed),
+            "The inverse block came out transposed: check which of its numbers change places.",
+        ),
+        "not divided by the determinant": (
+            twist(lambda right: lambda theta: right(theta) * torch.linalg.det(theta[:, :, :2])[:, None, None]),
+            "The numbers have the right places and signs, but are not divided by the determinant, ad − bc.",
+        ),
+        "one by one": (
+            ways(
+                lambda theta: 1 / theta,
+                lambda theta: torch.cat([1 / theta[:, :, :2], -theta[:, :, 2:]], dim=2),
+            ),
+            "The inverse of a matrix is not 1 divided by each of its numbers: use `torch.linalg.inv`.",
+        ),
+        "nothing undone": (lambda theta: theta, "That is θ itself, once more."),
         "translation forgotten": (
-            _undo_with(lambda block, shift: (block.inverse(), 0 * shift)),
+            ways(
+                _undo_with(lambda block, shift: (block.inverse(), 0 * shift)),
+                _undo_with(lambda block, shift: (block.inverse(), shift)),
+            ),
             "The block is right, but the digit stays shifted: the last column has to undo t.",
         ),
         "minus for inverse": (
             lambda theta: -theta,
-            "Undoing is not the negative: −1 in the block mirrors the picture at its centre.",
+            "Undoing is not the negative: −1 in the block turns the picture upside down.",
         ),
     },
 )

@@ -13,33 +13,43 @@ ERROR_BAR = Question(
     name="test_set_luck",
     title="The luck of the test set",
     task="""
-A network makes 0.5 % errors on 10,000 test digits. Another ten thousand digits would have given a slightly
-different number. How large is that standard deviation, in percent? (Each digit is a coin that shows "wrong" with $p
-= 0.005$; the number of errors then has the standard deviation $\\sqrt{n\\, p\\, (1 - p)}$.) Three digits behind the
-point.
+A network errs on 0.5 % of 10,000 test digits. Another ten thousand digits would have given a slightly different
+number. What is the standard deviation of that error, in percent? (Each digit is a coin that shows "wrong" with $p =
+0.005$, so the *number* of errors has the standard deviation $\\sqrt{n\\, p\\, (1 - p)}$.) Give three decimals.
 """,
     hints=(
-        "How many errors are expected, and what is their standard deviation?",
-        "About 50 ± 7 errors. What is that in percent of 10,000?",
+        "How many errors do you expect, and what is the standard deviation of that number?",
+        "About 50 ± 7 errors. What percentage of 10,000 is 7?",
     ),
     variable="deviation",
     answer=lambda: 100 * math.sqrt(_P * (1 - _P) / _N),
-    tolerance=0.002,
-    explanation="50 ± 7 errors of 10,000. So two networks at 0.5 % and 0.6 % are hardly told apart by one run on this "
-    "test set, whatever the seeds say.",
+    tolerance=0.0006,  # 0.07 and 0.071 are right, and 0.0007 is still told from 0
+    explanation="50 ± 7 errors in 10,000. So a network at 0.5 % and another at 0.6 % can hardly be told apart by their "
+    "errors alone. Which digits each one got wrong says more.",
     mistakes={
-        "fraction for percent": (
-            100 * math.sqrt(_P * (1 - _P)) / _N,
-            "You divided by n. The standard deviation of a *share* falls with √n only.",
+        "share for percent": (
+            math.sqrt(_P * (1 - _P) / _N),
+            "Almost: that is a share of all digits. The question asks for percent: × 100.",
         ),
         "number of errors": (
             math.sqrt(_P * (1 - _P) * _N),
-            "That is in digits: about 7 of them. In percent of 10,000?",
+            "That is a *number of digits*, about 7. As a percentage of 10,000? (If you meant 7 %: you forgot to divide "
+            "by the root of n.)",
         ),
-        "error for its spread": (0.5, "That is the error itself. Asked is how far it would move with other digits."),
+        "number of errors, rounded": (
+            7.05,
+            "7.05 are digits, not percent. As a percentage of 10,000? (If you meant percent: you forgot to divide by "
+            "the root of n.)",
+        ),
+        "number of errors, roughly": (7.0, "Seven digits, yes. What percentage of 10,000 is that?"),
+        "error for its spread": (0.5, "That is the error itself. How far would it move with other digits?"),
         "variance for std": (
             100 * _P * (1 - _P) / _N * 100,
-            "That is a variance: take the root before you make percent of it.",
+            "That is a variance. Take the root before you turn it into percent.",
+        ),
+        "variance of the number": (
+            _P * (1 - _P) * _N,
+            "That is the *variance* of the number of errors: take its root, then the percentage of 10,000.",
         ),
     },
 )
@@ -56,25 +66,25 @@ You claim: *a spatial transformer helps on turned and moved digits.* With which 
   chosen on validation digits, several seeds.
 - `"paper"`: the number in the paper's table.
 """,
-    hints=("Everything but the transformer has to be the same, or as good as you can make it.",),
+    hints=("Everything except the transformer has to be the same, or as good as you can make it.",),
     variable="baseline",
     options=("upright", "short", "equal", "paper"),
     answer=lambda: "equal",
-    explanation="The same task, as many parameters, the same care. A baseline is somebody whose side you have to take.",
+    explanation="The same task, as many parameters, the same care. Take its side as if it were your own idea.",
     mistakes={
         "another task": (
             "upright",
-            "Upright digits are another, easier task: the difference would be the task's, not the transformer's.",
+            "Upright digits are another, easier task. The difference would be the task's, not the transformer's.",
         ),
         "tuned for one side": (
             "short",
-            "The recipe was chosen for the transformer. The baseline deserves a learning rate of its own, "
-            "or it loses for that reason.",
+            "The recipe was chosen for the transformer. Without a learning rate of its own the baseline may lose "
+            "for that reason alone.",
         ),
         "another machine's number": (
             "paper",
-            "Other digits, another recipe, another framework, and a ± that the paper does not give: you could not say "
-            "where a difference comes from.",
+            "Another recipe, another framework, distortions made by other code, and no ±: you could not say where a "
+            "difference comes from.",
         ),
     },
 )
@@ -106,11 +116,11 @@ MEAN_AND_ERROR = Code(
     name="mean_and_error",
     title="How sure is the mean?",
     task="""
-The ± of a table may say how far *runs* lie apart (standard deviation), or how far the *mean* may be off (standard
-error: the standard deviation divided by √n). More seeds make the second smaller, not the first. Write mean and
-standard error of a list of runs.
+The ± in a table may say how far apart the *runs* are (standard deviation), or how far off their *mean* may be
+(standard error: the standard deviation divided by √n). More seeds make the second smaller, not the first. Return the
+mean and the standard error of several runs.
 """,
-    hints=("`errors.std()` divides by n − 1, as it should here.", "Divide it by the root of the number of runs."),
+    hints=("`errors.std()` divides by n − 1, as it should here.", "Divide that by the root of the number of runs."),
     solution=mean_and_error,
     specification=_mean_and_error_slowly,
     cases=lambda: [
@@ -125,7 +135,7 @@ standard error of a list of runs.
     mistakes={
         "standard deviation": (
             _with_error(lambda error, n: error * math.sqrt(n)),
-            "That is the standard deviation: how far one *run* is from the mean. It has to be divided by √n.",
+            "That is the standard deviation: how far one *run* is from the mean. Divide it by √n.",
         ),
         "divided by n": (
             _with_error(lambda error, n: error / math.sqrt(n)),
@@ -133,12 +143,12 @@ standard error of a list of runs.
         ),
         "spread divided by n": (
             _with_error(lambda error, n: error * math.sqrt((n - 1) / n)),
-            "The spread was computed with n. A *sample's* is divided by n − 1: `correction=1`, "
-            "torch's default, not NumPy's.",
+            "The spread was computed with n. For a *sample*, divide by n − 1: `correction=1`, which is torch's "
+            "default but not NumPy's.",
         ),
         "variance for std": (
             _with_error(lambda error, n: error**2 * math.sqrt(n)),
-            "You took the variance, without its root.",
+            "That is built on the variance. Take its root first.",
         ),
     },
 )
