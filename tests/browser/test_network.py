@@ -107,7 +107,8 @@ def test_a_blank_image_has_no_slope(page):
 
 def test_weights_of_another_kind_are_refused(page):
     bad = """() => {
-        const header = '{"w":{"dtype":"F16","shape":[1],"data_offsets":[0,2]}}', bytes = new Uint8Array(8 + header.length + 2);
+        const header = '{"w":{"dtype":"F16","shape":[1],"data_offsets":[0,2]}}';
+        const bytes = new Uint8Array(8 + header.length + 2);
         bytes[0] = header.length;
         bytes.set(new TextEncoder().encode(header), 8);
         try { script.tensorsIn(bytes); } catch (error) { return error.message; }

@@ -14,7 +14,7 @@ import torch
 from stncourse.exercises.engine.compare import as_list, difference
 from stncourse.exercises.engine.mistakes import Mistake
 from stncourse.exercises.engine.plain import as_tensors, copied, plain, value_of
-from stncourse.exercises.engine.relations import related
+from stncourse.exercises.engine.relations import related, related_numbers
 
 _WHOLE = (torch.int64, torch.int32)
 
@@ -49,20 +49,22 @@ class Found:
 
 def recognised(exercise, right, tried):
     """What explains an attempt (Found), or None. ``right``: the right function that ``tried`` was compared with."""
+    if any(one.got["error"] and one.got["error"]["kind"] not in ("raised", "types") for one in tried):
+        return None  # it came to no end, or cannot be called
     single = [_explained_by(mistake, right, tried) for mistake in exercise.mistakes]
     if best := _best(single):
         return best
-    if found := _thing_by_thing(exercise, right, tried):
+    if found := _thing_by_thing(exercise, right, tried) or _related(related, exercise, tried):
         return found
+    if not any(one.state == "wrong" for one in tried):
+        return None  # errors alone show no two mistakes
     pairs = [
         _explained(second(first(right)), tried, *_both(a, b))
         for a, b in itertools.combinations(exercise.mistakes, 2)
         for one, other in itertools.product(a.twists, b.twists)
         for first, second in ((one, other), (other, one))
     ]
-    if best := _best(pairs):
-        return best
-    return _related(exercise, tried)
+    return _best(pairs) or _related(related_numbers, exercise, tried)
 
 
 def _both(a, b):
@@ -188,12 +190,12 @@ def _items(value, count):
     return value["items"] if value["kind"] == "list" and len(value["items"]) == count else None
 
 
-def _related(exercise, tried):
+def _related(relation, exercise, tried):
     told = [one for one in tried if one.state in ("right", "wrong")]
     wrong = [place for place, one in enumerate(tried) if one.state == "wrong"]
     if not wrong or len(told) + sum(one.state == "silent" for one in tried) < len(tried):
         return None
-    if found := related([(one.want, one.got["value"]) for one in told], exercise.axes):
+    if found := relation([(one.want, one.got["value"]) for one in told], exercise.axes):
         return Found(*found, wrong[0])
     return None
 

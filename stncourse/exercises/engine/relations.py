@@ -17,7 +17,7 @@ _CHANNELS_LAST = "Channels come second in torch: `.permute(0, 3, 1, 2)` brings t
 
 
 def related(pairs, axes=""):
-    """The first relation that holds: (mistake or None, sentence), or None. ``axes``: as ``Code`` has it."""
+    """How the axes are related: (mistake or None, sentence), or None. ``axes``: as ``Code`` has it."""
     tensors = _tensors(pairs)
     if tensors is None:
         return None
@@ -25,7 +25,7 @@ def related(pairs, axes=""):
         return found
     if any(want.shape != have.shape for want, have in tensors):
         return None
-    return _turned_over(tensors, axes) or _first_only(tensors, axes) or _of_all_numbers(tensors)
+    return _turned_over(tensors, axes) or _first_only(tensors, axes)
 
 
 def right_parts(pairs, axes):
@@ -142,8 +142,11 @@ def _first_only(tensors, axes):
     return None
 
 
-def _of_all_numbers(tensors):
-    """All numbers are the right ones times one factor, or with one number added."""
+def related_numbers(pairs, axes=""):
+    """Whether all numbers are the right ones times one factor, or with one number added."""
+    tensors = _tensors(pairs)
+    if tensors is None or any(want.shape != have.shape for want, have in tensors):
+        return None
     want, have = (torch.cat([pair[side].flatten() for pair in tensors]) for side in (0, 1))
     if not (want.isfinite().all() and have.isfinite().all()):
         return None
@@ -171,6 +174,4 @@ def _on_the_factor(factor):
     for one, sentence in known.items():
         if math.isclose(factor, one, rel_tol=1e-4):
             return sentence
-    if abs(factor) >= 1:
-        return f"Every number is {factor:.4g} times the right one."
-    return f"Every number is 1/{1 / factor:.4g} of the right one."
+    return f"Every number is {factor:.4g} times the right one."

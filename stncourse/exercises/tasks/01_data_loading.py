@@ -283,7 +283,7 @@ MEAN_AND_STD = Code(
     task="""
 A large data set does not fit in memory: it comes in batches, and the last one is smaller. Compute the mean and the
 standard deviation of *all* pixels, scaled to [0, 1], while you go through the batches once. (The check sees only your
-two numbers. Dividing by the number of pixels n, or by n − 1 as `torch.std` does, is both fine.)
+two numbers. Divide by the number of pixels n, or by n − 1 as `torch.std` does: both are fine.)
 """,
     hints=(
         "Keep three running totals: how many pixels, their sum, and the sum of their squares.",

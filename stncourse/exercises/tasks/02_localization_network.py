@@ -64,7 +64,7 @@ paper. For 28×28 it was 10 · 3 · 3 = 90.
 
 
 def identity_start(features):
-    """features: how many the last layer takes -> its (weight, bias), for every θ the identity."""
+    """How many numbers the last layer takes -> its (weight, bias): every θ the identity."""
     weight = torch.zeros(6, features)
     bias = torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
     return weight, bias

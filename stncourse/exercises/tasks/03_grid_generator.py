@@ -230,7 +230,8 @@ AFFINE_GRID = Code(
     title="The grid, from memory",
     task="""
 Scroll until `my_affine_grid` above is out of sight, and write it again: θ times the base grid, for a batch of θ and
-any size, with `align_corners=False`. It has to equal torch's grid, and so does its gradient with respect to θ.
+any size, with `align_corners=False`. It has to equal torch's grid, and its gradient with respect to θ has to be right,
+too.
 """,
     hints=(
         "Three steps: the centres along x and along y; the base grid of all $(x, y, 1)$; the product with θ.",

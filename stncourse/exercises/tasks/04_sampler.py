@@ -226,7 +226,7 @@ BILINEAR_SAMPLE = Code(
     task="""
 The sampler above handles one grey image. Write it for what a network has: a batch of N images with C channels each,
 and a grid of its own for every image. `align_corners=False`, and outside lies 0. It has to equal `F.grid_sample`, and
-so do its gradients, with respect to the images and to the grid.
+its gradients, with respect to the images and to the grid, have to be right, too.
 """,
     hints=(
         "Start from `my_bilinear_sample` on this page. Only the picking of pixels changes: one place now gives "

@@ -30,7 +30,7 @@ sampler is bilinear with zero padding. What is the diagnosis?
     variable="diagnosis",
     options=("nearest", "outside", "bright", "rulers"),
     answer=lambda: "outside",
-    explanation="Outside, the colour is the same everywhere, so there is no slope, and the frame stays there for ever. "
+    explanation="Outside, the colour is the same everywhere, so there is no slope, and the frame stays there forever. "
     "The cure, from the start: a smaller learning rate for the localization network, or a bound on θ.",
     mistakes={
         "nearest": (
