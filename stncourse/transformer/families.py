@@ -147,7 +147,7 @@ class SimilarityGrid(_MatrixGrid):
             :func:`affine_theta`. Default: square.
 
     Convention:
-        θ maps output → input; a positive angle turns the box clockwise, the content the other way. Grid (x, y) in
+        θ maps output → input; a positive angle turns the frame clockwise, the content the other way. Grid (x, y) in
         [-1, 1].
 
     Raises:
