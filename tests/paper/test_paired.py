@@ -9,9 +9,11 @@ from fractions import Fraction
 import pytest
 import torch
 
-from stncourse import Digits, evaluate
-from stncourse.paper.cells import load_paired, load_table1, read_cell
+from stncourse import Digits, evaluate, load_digits
+from stncourse.paper.budgets import Budget
+from stncourse.paper.cells import DISTORTIONS, load_paired, load_table1, read_cell
 from stncourse.paper.paired import pack, paired_gap, sign_test, unpack, wrong_digits, wrong_of
+from stncourse.paper.table1 import reproduce
 
 
 def some(count, share=0.3, seed=0):
@@ -195,3 +197,13 @@ def test_the_recorded_comparison_is_of_two_networks_with_the_same_chances():
         assert [run["seed"] for run in cell["runs"]] == [0, 1, 2]
         errors = 100 * wrong_of(cell).double().mean(1)
         assert errors.tolist() == pytest.approx(cell["error"]["seeds"])
+
+
+def test_a_run_notes_the_digits_that_it_gets_wrong(tmp_path):
+    train, test = (load_digits(split, source="offline").subset(slice(None, None, 25)) for split in ("train", "test"))
+    tiny = Budget("tiny", dict.fromkeys(DISTORTIONS, 1), (("FCN", "R"),), 2, batch_size=32)
+    cell = reproduce(train, test, tmp_path, budget=tiny, device="cpu", verbose=False)["FCN", "R"]
+    wrong = wrong_of(cell)
+    assert wrong.shape == (2, len(test))
+    assert (100 * wrong.double().mean(1)).tolist() == pytest.approx(cell["error"]["seeds"], abs=1e-3)
+    assert not torch.equal(wrong[0], wrong[1])
