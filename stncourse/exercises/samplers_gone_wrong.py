@@ -39,6 +39,7 @@ def color_of_four(floor=math.floor, pick=None, weigh=lambda left, x: (left + 1 -
 
 
 def color_of_floor_and_ceil(image, x, y):
+    """On a pixel's centre both are the same pixel, and it is counted twice."""
     height, width = image.shape
     total = 0.0
     for m in (math.floor(x), math.ceil(x)):

@@ -28,7 +28,8 @@ def affine_theta(rotation=0, scale=1, shear=0, translation=(0, 0), size=None):
 
     Convention:
         All parameters describe the *frame* that is looked at on the input (θ maps output → input, x right, y down).
-        rotation = +30 turns the frame 30° clockwise on the screen, so the content comes out turned 30° counter-clockwise.
+        rotation = +30 turns the frame 30° clockwise on the screen, so the content comes out turned 30°
+        counter-clockwise.
         scale = 2 looks at twice as much, so the content comes out half as large. translation = (0.4, 0) looks to the
         right, so the content moves left.
 

@@ -221,7 +221,7 @@ def test_names_and_notebooks():
     names = [exercise.name for exercise in ALL]
     assert len(set(names)) == len(names)
     for key in NOTEBOOKS:
-        assert 2 <= len(exercises_of(key)) <= 4
+        assert 2 <= len(exercises_of(key)) <= 5
         assert all(exercise.notebook == key for exercise in exercises_of(key))
     assert exercises_of("99") == ()
 

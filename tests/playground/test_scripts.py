@@ -29,7 +29,7 @@ def exported(name):
 
 
 def test_they_are_all_there():
-    assert SCRIPTS == ["page.js", "sheet.js", "stn.js", "theta.js"]
+    assert SCRIPTS == ["network.js", "page.js", "sheet.js", "stn.js", "theta.js"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -180,11 +180,6 @@ these θ from (s, tx, ty), for a batch, so that gradients reach the three number
             twist(on_answer(lambda theta: theta.transpose(1, 2).reshape(theta.shape))),
             "The six numbers are in another order: the rows are s 0 tx and 0 s ty.",
         ),
-        "float32, whatever came": (
-            lambda p: _attention_by_basis(p).float(),
-            "The numbers are right, but float32 comes out whatever went in. If `torch.tensor(…)` made them: it copies "
-            "numbers, so the gradient is cut as well. `torch.stack` keeps type and gradient.",
-        ),
     },
 )
 
