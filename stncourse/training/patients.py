@@ -218,7 +218,7 @@ def _nothing(patient):
 
 
 _AILMENTS = {
-    "healthy": _Ailment("all tests are passed", _nothing, _nothing),
+    "healthy": _Ailment("all seven tests are passed, and θ moves during the training run", _nothing, _nothing),
     "nearest": _Ailment(
         "no gradient reaches the localization network, though its frame lies on the image",
         *_sampler("mode", "nearest", "bilinear"),
