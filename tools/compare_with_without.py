@@ -19,7 +19,8 @@ from pathlib import Path
 
 import torch
 
-from stncourse import FAST_RECIPE, DigitCNN, Digits, STNClassifier, distort, evaluate, fit, load_digits
+from stncourse import FAST_RECIPE, DigitCNN, STNClassifier, evaluate, fit, load_digits
+from stncourse.data.distortions import Distortion, distorted_test
 from stncourse.training.history import describe_hardware
 
 TARGET = Path(__file__).parents[1] / "stncourse" / "assets" / "with_and_without_stn.json"
@@ -39,12 +40,7 @@ def run(network, distortion, seed, recipe, train, test):
     """Train and test one network; a row for the table."""
     transform = None
     if distortion != "none":
-        generator = torch.Generator().manual_seed(1234)
-        test = Digits(distort(test.images, distortion, generator).images, test.labels, test.source)
-
-        def transform(images, generator):
-            return distort(images, distortion, generator).images
-
+        transform, test = Distortion(distortion, train), distorted_test(test, distortion)
     torch.manual_seed(seed)
     model = make(network, distortion)
     history = fit(model, train, recipe=recipe, device="cpu", seed=seed, transform=transform, verbose=False)

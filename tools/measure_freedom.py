@@ -34,12 +34,12 @@ from stncourse import (
     ThinPlateSplineGrid,
     affine_grid,
     affine_theta,
-    distort,
     evaluate,
     fit,
     load_digits,
     normalize,
 )
+from stncourse.data.distortions import Distortion
 from stncourse.training.history import describe_hardware
 
 TARGET = Path(__file__).parents[1] / "stncourse" / "assets" / "freedom_of_families.json"
@@ -98,15 +98,10 @@ class Looks(nn.Module):
         return F.log_softmax(self.classifier(seen.flatten(1)), dim=1)
 
 
-def rts(images, generator):
-    """Digits turned, scaled and placed at random."""
-    return distort(images, "RTS", generator).images
-
-
 def classifier(train, test, family, seed):
     """One row: errors in percent, and how far the grids went, in pixels of the input."""
     torch.manual_seed(seed)
-    model = Looks(family)
+    model, rts = Looks(family), Distortion("RTS", train)
     history = fit(model, train, recipe=RECIPE, device="cpu", seed=seed, transform=rts, verbose=False)
     row = {}
     for name, digits in (("train", train.subset(slice(1000))), ("held_out", test)):

@@ -18,21 +18,20 @@ from datetime import date
 from pathlib import Path
 
 import torch
-from torch import nn
+from train_pretrained import LinearClassifier
 
 from stncourse import (
     BACKGROUND,
     FAST_RECIPE,
     DigitCNN,
-    Digits,
     STNClassifier,
     affine_theta,
-    distort,
     evaluate,
     fit,
     load_digits,
     normalize,
 )
+from stncourse.data.distortions import Distortion, distorted_test
 from stncourse.training.history import describe_hardware
 
 TARGET = Path(__file__).parents[1] / "stncourse" / "assets" / "padding.json"
@@ -46,18 +45,6 @@ CASES = {
     "linear layer": ("RTS", 42, None, 1.0, LOOK.but(epochs=12)),
     "clutter": ("TC", 60, 0.5, 1.0, LOOK.but(epochs=8, localization_factor=0.3)),
 }
-
-
-class LinearClassifier(nn.Module):
-    """A transformer, and one linear layer behind it."""
-
-    def __init__(self, stn):
-        super().__init__()
-        self.stn = stn
-        self.linear = nn.Linear(28 * 28, 10)
-
-    def forward(self, images):
-        return self.linear(self.stn(images).flatten(1)).log_softmax(1)
 
 
 def make(size, width, scale, padding):
@@ -75,12 +62,7 @@ def run(case, padding, seed, train, test):
     distortion, size, width, scale, recipe = CASES[case]
     transform = None
     if distortion is not None:
-        generator = torch.Generator().manual_seed(1234)
-        test = Digits(distort(test.images, distortion, generator).images, test.labels, test.source)
-
-        def transform(images, generator):
-            return distort(images, distortion, generator).images
-
+        transform, test = Distortion(distortion, train), distorted_test(test, distortion)
     torch.manual_seed(seed)
     model, started = make(size, width, scale, padding), time.process_time()
     fit(model, train, recipe=recipe, device="cpu", seed=seed, transform=transform, verbose=False)

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from stncourse import FAST_RECIPE, Digits, STNClassifier, distort, evaluate, fit, load_digits, normalize
+from stncourse.data.distortions import Distortion
 from stncourse.networks.weights import save_weights
 
 ASSETS = Path(__file__).parents[1] / "stncourse" / "assets"
@@ -47,13 +48,6 @@ class LinearClassifier(nn.Module):
         return self.linear(self.stn(images).flatten(1)).log_softmax(1)
 
 
-def transform_of(distortion):
-    def transform(images, generator):
-        return distort(images, distortion, generator).images
-
-    return transform
-
-
 def distorted(digits, distortion):
     """The same distortions every time, to measure on; and the θ that made them."""
     images, theta, _ = distort(digits.images, distortion, torch.Generator().manual_seed(1234))
@@ -64,7 +58,7 @@ def train_for_linear(train, distortion, seed, look_rate, read_rate):
     torch.manual_seed(seed)
     model = STNClassifier(42 if distortion == "RTS" else 28, output_size=OUTPUT_SIZE)
     recipes = LOOK_WELL.but(learning_rate=look_rate), READ.but(learning_rate=read_rate)
-    options = {"device": "cpu", "seed": seed, "transform": transform_of(distortion), "verbose": False}
+    options = {"device": "cpu", "seed": seed, "transform": Distortion(distortion, train), "verbose": False}
     first = LinearClassifier(model.stn)
     histories = [fit(first, train, recipe=recipes[0], **options), fit(model, train, recipe=recipes[1], **options)]
     return model, histories
@@ -73,7 +67,7 @@ def train_for_linear(train, distortion, seed, look_rate, read_rate):
 def train_for_cnn(train, distortion, seed):
     torch.manual_seed(seed)
     model = STNClassifier(42 if distortion == "RTS" else 28, output_size=OUTPUT_SIZE)
-    options = {"device": "cpu", "seed": seed, "transform": transform_of(distortion), "verbose": False}
+    options = {"device": "cpu", "seed": seed, "transform": Distortion(distortion, train), "verbose": False}
     return model, [fit(model, train, recipe=TOGETHER.but(epochs=EPOCHS[distortion]), **options)]
 
 
