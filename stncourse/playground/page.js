@@ -1,7 +1,8 @@
 // The θ playground in a page without Python, with controls of the page's own: see page.py.
 
-import { onceAFrame } from "./stn.js";
-import { NAMES, compose, pictureIn } from "./theta.js";
+import { NAMES, compose } from "../browser/pose.js";
+import { onceAFrame } from "../browser/screen.js";
+import { pictureIn } from "./theta.js";
 
 export function playgroundIn(root, { digits, sliders, presets, paddings, scene }) {
   const pictureElement = document.createElement("div"), controls = document.createElement("form");

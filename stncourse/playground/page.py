@@ -5,9 +5,9 @@ import json
 from importlib import resources
 from string import Template
 
+from stncourse.browser.scripts import joined
 from stncourse.playground.parameters import IDENTITY, LIMITS, PRESETS, SLIDERS, STEPS, decompose
 from stncourse.playground.scene import PADDINGS, Settings, raw_images, raw_padding, scene
-from stncourse.playground.scripts import joined
 
 
 def page(images):
@@ -38,4 +38,4 @@ def page(images):
         "scene": scene(images, Settings(), like=like),
     }
     template = Template((resources.files("stncourse.playground") / "page.html").read_text(encoding="utf-8"))
-    return template.substitute(script=joined("page.js"), data=json.dumps(data, ensure_ascii=False))
+    return template.substitute(script=joined("playground/page.js"), data=json.dumps(data, ensure_ascii=False))

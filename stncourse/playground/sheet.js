@@ -2,7 +2,8 @@
 // points lie on the input: each says where one place of the output looks. Python sends, once, how far every output
 // pixel follows every control point, so that the spline is a matrix product here.
 
-import { GREY, ORANGE, bilinear, bytes, floats, greyImage, greyLevels, onceAFrame, toPixels } from "./stn.js";
+import { GREY, ORANGE, bytes, floats, greyImage, onceAFrame } from "../browser/screen.js";
+import { bilinear, greyLevels, toPixels } from "../browser/stn.js";
 
 const PANEL = 336, FAR = 1e4, HORIZON = 1e-3, STEP = 0.05, FINE = 0.01;
 const BLUE = "rgb(0, 90, 170)";

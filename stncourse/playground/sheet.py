@@ -9,8 +9,8 @@ import torch
 import traitlets
 
 from stncourse import _check
+from stncourse.browser.scripts import joined
 from stncourse.data.mnist import load_digits
-from stncourse.playground.scripts import joined
 from stncourse.playground.warping import REACH, SIDES, as_image, home, on_the_cpu, presets, warp
 from stncourse.transformer.families import ProjectiveGrid
 from stncourse.transformer.splines import spline_weights
@@ -89,7 +89,7 @@ class _Places(traitlets.List):
 class ControlPointsPlayground(anywidget.AnyWidget):
     """See :func:`control_points_playground`."""
 
-    _esm = joined("sheet.js")
+    _esm = joined("playground/sheet.js")
     family = traitlets.Enum(list(SIDES)).tag(sync=True)
     points = _Places(traitlets.List(traitlets.Float())).tag(sync=True)
     picture = _Whole().tag(sync=True)

@@ -1,80 +1,11 @@
 // The θ playground's picture, drawn in the browser: no kernel is asked, so it follows the hand, also while a cell
 // trains, and in a page without Python. scene.py and picture.py do the same in Python; tests/browser compares them.
 
-import { GREY, ORANGE, bytes, greyImage, greyLevels, onceAFrame, pixelCenter, sampleAt, toPixels } from "./stn.js";
+import { IDENTITY, NAMES, compose, invert, words } from "../browser/pose.js";
+import { GREY, ORANGE, bytes, greyImage, onceAFrame } from "../browser/screen.js";
+import { warp } from "../browser/stn.js";
 
 const PANEL = 224, MARGIN = 0.25, GAP = 16, BETWEEN = 8; // as in picture.py
-const IDENTITY = [1, 0, 0, 0, 1, 0];
-export const NAMES = ["rotation", "scale_x", "scale_y", "shear", "shift_x", "shift_y"];
-
-// θ: six numbers, row by row
-
-// θ = [ R(rotation) · [[1, shear], [0, 1]] · diag(scale) | shift ], as stncourse.affine_theta.
-export function compose({ rotation, scale_x, scale_y, shear, shift_x, shift_y }) {
-  const angle = (rotation * Math.PI) / 180, c = Math.cos(angle), s = Math.sin(angle);
-  return [
-    c * scale_x, (c * shear - s) * scale_y, shift_x,
-    s * scale_x, (s * shear + c) * scale_y, shift_y,
-  ];
-}
-
-// The θ that goes the other way, or null where there is none.
-export function invert([a, b, tx, c, d, ty]) {
-  const determinant = a * d - b * c;
-  if (Math.abs(determinant) < 1e-9 + 2e-7 * (Math.abs(a * d) + Math.abs(b * c))) return null;
-  const [e, f, g, h] = [d, -b, -c, a].map((value) => value / determinant);
-  return [e, f, -(e * tx + f * ty), g, h, -(g * tx + h * ty)];
-}
-
-// What θ (output → input) does to what is seen, as a sentence.
-export function words(theta) {
-  const inverse = invert(theta);
-  if (!inverse) return "θ is singular: every output pixel looks at one line or point, so the digit is lost.";
-  const [a, b, shiftX, c, d, shiftY] = inverse;
-  let scaleX = Math.hypot(a, c), turn = (Math.atan2(c, a) * 180) / Math.PI;
-  let scaleY = (a * d - b * c) / scaleX;
-  const shear = (a * b + c * d) / scaleX / scaleY;
-  if (scaleY < 0 && Math.abs(turn) > 90) {
-    turn -= 180 * Math.sign(turn);
-    [scaleX, scaleY] = [-scaleX, -scaleY];
-  }
-  const parts = []; // in the order in which they happen
-  const mirrored = [scaleX < 0 && "left-right", scaleY < 0 && "top-bottom"].filter(Boolean);
-  if (mirrored.length) parts.push(`mirrored ${mirrored.join(" and ")}`);
-  const [wide, high] = [Math.abs(scaleX), Math.abs(scaleY)];
-  if (Math.max(Math.abs(wide - 1), Math.abs(high - 1)) >= 0.005)
-    parts.push(
-      Math.abs(wide - high) < 0.005
-        ? `${wide.toFixed(2)} × as large`
-        : `${wide.toFixed(2)} × as wide, ${high.toFixed(2)} × as high`,
-    );
-  if (Math.abs(shear) >= 0.005) parts.push(`leaning by ${shear > 0 ? "+" : ""}${shear.toFixed(2)}`);
-  if (Math.abs(turn) >= 0.5)
-    parts.push(`turned ${Math.abs(turn).toFixed(0)}° ${turn > 0 ? "clockwise" : "counter-clockwise"}`);
-  for (const [shift, less, more] of [[shiftX, "left", "right"], [shiftY, "up", "down"]])
-    if (Math.abs(shift) >= 0.005) parts.push(`moved ${shift > 0 ? more : less} by ${Math.abs(shift).toFixed(2)}`);
-  return `The digit comes out ${parts.join(", ") || "unchanged"}.`;
-}
-
-// Sample `pixels` (height × width grey levels) through θ (output → input) into a Uint8ClampedArray of out_height × out_width.
-export function warp(pixels, height, width, theta, how) {
-  const { out_height, out_width, padding_value, grid_align_corners, sampler_align_corners } = how;
-  const [a, b, tx, c, d, ty] = theta, f32 = Math.fround; // rounded as torch rounds
-  // grid_sample pads with 0: as in Sampler, what shall be outside is moved to 0 for the time being.
-  const outside = how.padding_mode === "zeros" ? padding_value : 0;
-  const at = greyLevels(pixels, height, width, outside);
-  const output = new Uint8ClampedArray(out_height * out_width);
-  for (let i = 0; i < out_height; i++) {
-    const yOut = pixelCenter(i, out_height, grid_align_corners);
-    for (let j = 0; j < out_width; j++) {
-      const xOut = pixelCenter(j, out_width, grid_align_corners);
-      const x = f32(toPixels(f32(a * xOut + b * yOut + tx), width, sampler_align_corners));
-      const y = f32(toPixels(f32(c * xOut + d * yOut + ty), height, sampler_align_corners));
-      output[i * out_width + j] = outside + sampleAt(at, x, y, height, width, how);
-    }
-  }
-  return output;
-}
 
 // The picture: per digit one row, the input with the frame that θ looks through, and the output
 

@@ -9,6 +9,7 @@ import torch
 import traitlets
 
 from stncourse import _check
+from stncourse.browser.scripts import joined
 from stncourse.device import resolve_device
 from stncourse.figures.shown import label_name
 from stncourse.playground.controls import BROWSER, DigitControls, Presets, SamplingControls, Sliders, ThetaBoxes
@@ -26,7 +27,6 @@ from stncourse.playground.parameters import IDENTITY
 from stncourse.playground.pose import Pose
 from stncourse.playground.readout import alert_html, bars_html, matrix_html
 from stncourse.playground.scene import DIRECTIONS, Settings, render, scene
-from stncourse.playground.scripts import joined
 
 #: What a page may open the playground with.
 CONTROLS = ("sliders", "theta", "presets", "digit", "sampling", "model")
@@ -71,7 +71,7 @@ def theta_playground(digits=None, model=None, controls=CONTROLS, theta=IDENTITY,
 class BrowserPicture(anywidget.AnyWidget):
     """The picture and the readout of θ, drawn by the browser (``theta.js``) as the sliders move."""
 
-    _esm = joined("theta.js")
+    _esm = joined("playground/theta.js")
     sliders = traitlets.List().tag(sync=True, **widgets.widget_serialization)
     images = traitlets.Bytes().tag(sync=True)  #: raw grey levels of the digits on show
     #: ``scene``; and θ, with the sliders' exact ``parameters`` and their values that it was made for.

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from stncourse import affine_grid, affine_theta, distort, load_digits, load_pretrained
-from stncourse.playground.scripts import joined
+from stncourse.browser.scripts import joined
 
 COUNT = 1000
 MEAN, STD = 0.1307, 0.3081
@@ -55,7 +55,7 @@ def inputs(crooked):
 @pytest.fixture(scope="module")
 def page(new_context, crooked):
     page = new_context().new_page()
-    lab.load_script(page, joined("network.js"))
+    lab.load_script(page, joined("browser/network.js"))
     weights = (resources.files("stncourse") / "assets" / "stn_rts_linear.safetensors").read_bytes()
     page.evaluate(LOAD, [base64.b64encode(data).decode() for data in (weights, crooked.numpy().tobytes())])
     return page

@@ -1,19 +1,23 @@
 """The playground's script in a browser: the same pixels and words as Python's, and the page without Python."""
 
-from importlib import resources
+import re
+from pathlib import Path
 
 import lab
 import pytest
 import torch
 import torch.nn.functional as F
 
+import stncourse
 from stncourse import load_digits
 from stncourse.__main__ import main
+from stncourse.browser.scripts import joined
 from stncourse.playground.parameters import IDENTITY, LIMITS, compose
 from stncourse.playground.picture import output_from_picture
 from stncourse.playground.scene import DIRECTIONS, MODES, PADDINGS, Settings, render, scene
-from stncourse.playground.scripts import joined
 
+FOLDER = Path(stncourse.__file__).parent
+SCRIPTS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.js"))
 IMAGES = load_digits("test", source="offline").images
 WARP = """([pixels, scene, theta]) => {
     const matrix = scene.inverse ? script.invert(theta) : theta;
@@ -27,7 +31,7 @@ def page(tmp_path_factory, open_page):
     path = tmp_path_factory.mktemp("page") / "theta.html"
     assert main(["playground", str(path)]) == 0
     page = open_page(path)
-    lab.load_script(page, joined("theta.js"))
+    lab.load_script(page, joined("playground/theta.js"))
     return page
 
 
@@ -79,20 +83,21 @@ def test_the_script_composes_and_inverts_as_python_does(page):
         assert page.evaluate("theta => script.invert(theta)", list(singular)) is None
 
 
-@pytest.mark.parametrize("name", ["page.js", "sheet.js", "stn.js", "theta.js"])
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_a_browser_loads_the_scripts_as_they_lie_there(new_context, name):
     """They are modules that import from each other; what a widget or a page gets is joined."""
     page, address = new_context().new_page(), "http://scripts.localhost/"
 
     def answer(route):
         file = route.request.url.removeprefix(address)
-        body = (resources.files("stncourse.playground") / file).read_text(encoding="utf-8") if file else ""
+        body = FOLDER.joinpath(file).read_text(encoding="utf-8") if file else ""
         route.fulfill(body=body, content_type="text/javascript" if file else "text/html")
 
     page.route(f"{address}**", answer)
     page.goto(address)
-    names = page.evaluate("async name => Object.keys(await import(name))", f"./{name}")
-    assert set(names) >= {"stn.js": {"bilinear"}, "page.js": {"playgroundIn"}}.get(name, {"default", "words"})
+    names = set(page.evaluate("async name => Object.keys(await import(name))", f"./{name}"))
+    declared = set(re.findall(r"^export (?:async )?(?:function|const) (\w+)", FOLDER.joinpath(name).read_text(), re.M))
+    assert names >= declared > set() or names == {"default"}
     page.context.close()
 
 

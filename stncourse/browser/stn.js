@@ -1,7 +1,5 @@
-// What the playgrounds' scripts share: grid and sampler, as affine_grid and grid_sample of torch are for one grey image;
-// and what a page does with them. stncourse/playground/scripts.py puts this in front of the scripts that import it.
-
-export const GREY = "rgb(200, 200, 200)", ORANGE = "rgb(255, 159, 28)"; // as in picture.py
+// The spatial transformer in JavaScript: grid and sampler, as affine_grid and grid_sample of torch are for one grey image.
+// Pure functions: no page is needed. Held to torch by tests/browser.
 
 // Grid
 
@@ -77,36 +75,24 @@ function cubic(t) {
   return [far(t + 1), near(t), near(1 - t), far(2 - t)];
 }
 
-// In a page
+// Both
 
-// Bytes that Python has sent, as numbers.
-export function bytes(model, name) {
-  const { buffer, byteOffset, byteLength } = model.get(name);
-  return new Uint8Array(buffer, byteOffset, byteLength);
-}
-
-export function floats(model, name) {
-  return new Float32Array(bytes(model, name).slice().buffer); // a copy is aligned
-}
-
-export function greyImage(pixels, height, width) {
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [width, height];
-  const image = new ImageData(width, height);
-  for (let i = 0; i < pixels.length; i++) image.data.set([pixels[i], pixels[i], pixels[i], 255], 4 * i);
-  canvas.getContext("2d").putImageData(image, 0, 0);
-  return canvas;
-}
-
-// At most one drawing per frame of the screen.
-export function onceAFrame(draw) {
-  let asked = false;
-  return () => {
-    if (asked) return;
-    asked = true;
-    requestAnimationFrame(() => {
-      asked = false;
-      draw();
-    });
-  };
+// Sample `pixels` (height × width grey levels) through θ (output → input) into a Uint8ClampedArray of out_height × out_width.
+export function warp(pixels, height, width, theta, how) {
+  const { out_height, out_width, padding_value, grid_align_corners, sampler_align_corners } = how;
+  const [a, b, tx, c, d, ty] = theta, f32 = Math.fround; // rounded as torch rounds
+  // grid_sample pads with 0: as in Sampler, what shall be outside is moved to 0 for the time being.
+  const outside = how.padding_mode === "zeros" ? padding_value : 0;
+  const at = greyLevels(pixels, height, width, outside);
+  const output = new Uint8ClampedArray(out_height * out_width);
+  for (let i = 0; i < out_height; i++) {
+    const yOut = pixelCenter(i, out_height, grid_align_corners);
+    for (let j = 0; j < out_width; j++) {
+      const xOut = pixelCenter(j, out_width, grid_align_corners);
+      const x = f32(toPixels(f32(a * xOut + b * yOut + tx), width, sampler_align_corners));
+      const y = f32(toPixels(f32(c * xOut + d * yOut + ty), height, sampler_align_corners));
+      output[i * out_width + j] = outside + sampleAt(at, x, y, height, width, how);
+    }
+  }
+  return output;
 }
