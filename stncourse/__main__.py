@@ -224,15 +224,14 @@ def _reproduce(options):
 def _page(options):
     """Write the θ playground as one HTML page that needs no Python and no network: to hand out, or for the web."""
     from stncourse._files import replacing
-    from stncourse.data.mnist import load_digits
     from stncourse.playground.page import page
 
-    text = page(load_digits("test", source="offline").images[:200])
+    text = page()
 
     def write():
         with replacing(options.file, text=True) as file:
             file.write(text)
-        print(f"{options.file}: {len(text) / 1000:.0f} kB. Open it in a browser.")
+        print(f"{options.file}: {len(text.encode()) / 1000:.0f} kB. Open it in a browser.")
 
     return _written("file", options.file, write)
 

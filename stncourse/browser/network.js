@@ -163,6 +163,11 @@ export function ask(network, image, theta = chooseTheta(network, image)) {
   return { theta, seen, logProbabilities: read(network, seen).logProbabilities };
 }
 
+// The classifier's log-probabilities for grey levels (0 … 255, outputSize × outputSize) that it is handed.
+export function answer(network, levels) {
+  return read(network, Float64Array.from(levels, network.normalize)).logProbabilities;
+}
+
 // The loss -log p(label), and its slopes: by θ's six numbers, and by each output pixel's place, [x, y, …] (equation 7
 // of the paper). At a kink, where a place lies on a pixel's centre, it is the slope to the right and below.
 export function slopes(network, image, theta, label) {

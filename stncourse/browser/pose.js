@@ -21,18 +21,25 @@ export function invert([a, b, tx, c, d, ty]) {
   return [e, f, -(e * tx + f * ty), g, h, -(g * tx + h * ty)];
 }
 
+// The parameters of a θ, as decompose() of parameters.py: the θ that mirrors gets the smaller turn. Null where scale x
+// is 0 and no rotation is defined.
+export function decompose([a, b, shift_x, c, d, shift_y]) {
+  let scale_x = Math.hypot(a, c);
+  if (scale_x < 1e-9) return null;
+  let rotation = (Math.atan2(c, a) * 180) / Math.PI, scale_y = (a * d - b * c) / scale_x;
+  const shear = Math.abs(scale_y) > 1e-9 ? (a * b + c * d) / scale_x / scale_y : 0;
+  if (scale_y < 0 && Math.abs(rotation) > 90) {
+    rotation -= 180 * Math.sign(rotation);
+    [scale_x, scale_y] = [-scale_x, -scale_y];
+  }
+  return { rotation, scale_x, scale_y, shear, shift_x, shift_y };
+}
+
 // What θ (output → input) does to what is seen, as a sentence.
 export function words(theta) {
-  const inverse = invert(theta);
-  if (!inverse) return "θ is singular: every output pixel looks at one line or point, so the digit is lost.";
-  const [a, b, shiftX, c, d, shiftY] = inverse;
-  let scaleX = Math.hypot(a, c), turn = (Math.atan2(c, a) * 180) / Math.PI;
-  let scaleY = (a * d - b * c) / scaleX;
-  const shear = (a * b + c * d) / scaleX / scaleY;
-  if (scaleY < 0 && Math.abs(turn) > 90) {
-    turn -= 180 * Math.sign(turn);
-    [scaleX, scaleY] = [-scaleX, -scaleY];
-  }
+  const inverse = invert(theta), parameters = inverse && decompose(inverse);
+  if (!parameters) return "θ is singular: every output pixel looks at one line or point, so the digit is lost.";
+  const { rotation: turn, scale_x: scaleX, scale_y: scaleY, shear, shift_x: shiftX, shift_y: shiftY } = parameters;
   const parts = []; // in the order in which they happen
   const mirrored = [scaleX < 0 && "left-right", scaleY < 0 && "top-bottom"].filter(Boolean);
   if (mirrored.length) parts.push(`mirrored ${mirrored.join(" and ")}`);

@@ -77,22 +77,31 @@ function cubic(t) {
 
 // Both
 
-// Sample `pixels` (height × width grey levels) through θ (output → input) into a Uint8ClampedArray of out_height × out_width.
-export function warp(pixels, height, width, theta, how) {
-  const { out_height, out_width, padding_value, grid_align_corners, sampler_align_corners } = how;
-  const [a, b, tx, c, d, ty] = theta, f32 = Math.fround; // rounded as torch rounds
+// Grey levels of `pixels` (height × width) through θ (output → input), row by row, not rounded. `how`: a scene, see
+// playground/scene.py.
+export function sampled(pixels, theta, how) {
+  const { height, width, out_height, out_width, padding_value, sampler_align_corners } = how;
+  const f32 = Math.fround; // rounded as torch rounds
   // grid_sample pads with 0: as in Sampler, what shall be outside is moved to 0 for the time being.
   const outside = how.padding_mode === "zeros" ? padding_value : 0;
   const at = greyLevels(pixels, height, width, outside);
-  const output = new Uint8ClampedArray(out_height * out_width);
-  for (let i = 0; i < out_height; i++) {
-    const yOut = pixelCenter(i, out_height, grid_align_corners);
-    for (let j = 0; j < out_width; j++) {
-      const xOut = pixelCenter(j, out_width, grid_align_corners);
-      const x = f32(toPixels(f32(a * xOut + b * yOut + tx), width, sampler_align_corners));
-      const y = f32(toPixels(f32(c * xOut + d * yOut + ty), height, sampler_align_corners));
-      output[i * out_width + j] = outside + sampleAt(at, x, y, height, width, how);
+  const output = new Float64Array(out_height * out_width);
+  for (let row = 0, to = 0; row < out_height; row++)
+    for (let column = 0; column < out_width; column++, to++) {
+      const [x, y] = placeOf(theta, row, column, how);
+      const [i, j] = [toPixels(f32(y), height, sampler_align_corners), toPixels(f32(x), width, sampler_align_corners)];
+      output[to] = outside + sampleAt(at, f32(j), f32(i), height, width, how);
     }
-  }
   return output;
+}
+
+// Where an output pixel looks: [x, y] on the input's ruler, -1 … 1.
+export function placeOf([a, b, tx, c, d, ty], row, column, { out_height, out_width, grid_align_corners }) {
+  const x = pixelCenter(column, out_width, grid_align_corners), y = pixelCenter(row, out_height, grid_align_corners);
+  return [a * x + b * y + tx, c * x + d * y + ty];
+}
+
+// The same as pixels of a screen: a Uint8ClampedArray.
+export function warp(pixels, theta, how) {
+  return Uint8ClampedArray.from(sampled(pixels, theta, how));
 }

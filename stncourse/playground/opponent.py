@@ -9,7 +9,7 @@ from stncourse import _check
 from stncourse.data.digits import Digits
 from stncourse.data.distortions import distort
 from stncourse.data.mnist import load_digits
-from stncourse.figures.shown import black
+from stncourse.figures.shown import black, label_name
 from stncourse.networks.digits import STNClassifier
 from stncourse.networks.weights import load_pretrained
 
@@ -98,6 +98,16 @@ def size_for_classifier(model, digits):
     return tuple(model.stn.output_size or digits.images.shape[-2:])
 
 
+def class_names(model, digits):
+    """Names of the classes that the model knows; none without a model."""
+    count = 0 if model is None else len(probabilities_of(model, _example(model, digits)))
+    return [label_name(digits, label) for label in range(count)]
+
+
+def _example(model, digits):
+    return torch.zeros(1, 1, *size_for_classifier(model, digits))
+
+
 def theta_of(model, digits, image):
     """The six numbers that the model's STN chooses for one raw image, ``(1, 1, H, W)``."""
     with torch.no_grad(), torch.device("cpu"):
@@ -115,6 +125,7 @@ class Score:
 
     Attributes:
         attempts: number of a digit -> how sure of the truth the classifier was, 0 to 1: through your θ, the STN's.
+        helped: numbers of the digits on which the network has shown what it would do: an attempt at them is not yours.
 
     >>> score = Score()
     >>> score.add(3, 0.9, 0.8), score.add(5, 0.9991, 0.9988), score.add(3, 0.0, 0.8)
@@ -124,11 +135,11 @@ class Score:
     """
 
     def __init__(self):
-        self.attempts = {}
+        self.attempts, self.helped = {}, set()
 
     def add(self, number, yours, its):
-        """Note an attempt at a digit. Returns whether it counts: whether it was the first."""
-        if number in self.attempts:
+        """Note an attempt at a digit. Returns whether it counts: whether it was the first, without help."""
+        if number in self.attempts or number in self.helped:
             return False
         self.attempts[number] = (yours, its)
         return True

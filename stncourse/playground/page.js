@@ -1,15 +1,19 @@
 // The θ playground in a page without Python, with controls of the page's own: see page.py.
 
-import { NAMES, compose } from "../browser/pose.js";
-import { onceAFrame } from "../browser/screen.js";
-import { pictureIn } from "./theta.js";
+import { networkOf } from "../browser/network.js";
+import { NAMES, compose, decompose } from "../browser/pose.js";
+import { playgroundIn } from "./playground.js";
 
-export function playgroundIn(root, { digits, sliders, presets, paddings, scene }) {
-  const pictureElement = document.createElement("div"), controls = document.createElement("form");
-  root.append(controls, pictureElement);
-  const draw = pictureIn(pictureElement);
-  const all = Uint8Array.from(atob(digits), (character) => character.charCodeAt(0));
-  const pixels = scene.height * scene.width;
+const decoded = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+
+const shown = (value, decimals) => (Number(value.toFixed(decimals)) + 0).toFixed(decimals).replace("-", "−");
+
+export function pageIn(root, { digits, labels, names, weights, scale, sliders, presets, paddings, scene }) {
+  const picture = document.createElement("div"), controls = document.createElement("form");
+  root.append(picture, controls);
+  const all = decoded(digits), pixels = scene.height * scene.width, network = scale && networkOf(decoded(weights), scale);
+  const tools = network ? ["hand", "draw", "pull", "pixel"] : ["hand", "draw", "pixel"];
+  const playground = playgroundIn(picture, { names, network, tools, hear });
   const add = (text, input) => {
     const label = document.createElement("label");
     const name = document.createElement("span");
@@ -25,13 +29,13 @@ export function playgroundIn(root, { digits, sliders, presets, paddings, scene }
   };
   const input = (text, attributes) => add(text, Object.assign(document.createElement("input"), attributes));
 
+  const digit = input("digit no.", { type: "number", min: 0, max: all.length / pixels - 1, value: 0 });
   const preset = select("preset", ["choose …", ...Object.keys(presets)]);
   const inputs = sliders.map(({ text, min, max, step, value }) => {
     const slider = input(text, { type: "range", min, max, step, value });
     slider.after(document.createElement("output"));
     return slider;
   });
-  const digit = input("digit no.", { type: "number", min: 0, max: all.length / pixels - 1, value: 0 });
   const direction = select("θ maps", ["output → input", "input → output"]);
   const padding = select("outside", Object.keys(paddings));
   const mode = select("sampling", ["bilinear", "nearest", "bicubic"]);
@@ -39,27 +43,55 @@ export function playgroundIn(root, { digits, sliders, presets, paddings, scene }
   const gridAlign = input("align_corners of the grid", { type: "checkbox" });
   const samplerAlign = input("align_corners of the sampler", { type: "checkbox" });
 
+  // What the sliders stand for, exactly: a slider can only be on its steps.
+  let parameters = sliders.map(({ value }) => value), theta = compose(named(parameters));
+  function named(values) {
+    return Object.fromEntries(NAMES.map((name, i) => [name, values[i]]));
+  }
+  function hear(event) {
+    if (event.theta) put(event.theta);
+  }
+  function put(to) {
+    theta = to;
+    const found = decompose(to);
+    if (found) parameters = NAMES.map((name) => found[name]);
+    showSliders();
+  }
+  function showSliders() {
+    inputs.forEach((slider, i) => {
+      if (Math.abs(Number(slider.value) - parameters[i]) > slider.step / 2) slider.value = parameters[i];
+      slider.nextSibling.textContent = shown(parameters[i], slider.step < 1 ? 2 : 0);
+    });
+    preset.selectedIndex = 0;
+  }
+
   const whole = ({ min, max, value }) => Math.round(Math.min(Math.max(value, min), max)); // whatever is typed
-  const update = onceAFrame(() => {
-    for (const slider of inputs)
-      slider.nextSibling.textContent = Number(slider.value).toFixed(slider.step < 1 ? 2 : 0);
+  const show = (withImages) => {
     const number = whole(digit), outputSide = whole(size) || 1;
-    const images = all.subarray(number * pixels, (number + 1) * pixels);
     const now = {
       ...scene, ...paddings[padding.value], mode: mode.value, inverse: direction.selectedIndex === 1,
       grid_align_corners: gridAlign.checked, sampler_align_corners: samplerAlign.checked,
       out_height: outputSide, out_width: outputSide,
     };
-    draw(now, images, compose(Object.fromEntries(NAMES.map((name, i) => [name, Number(inputs[i].value)]))));
-  });
+    const images = { images: all.slice(number * pixels, (number + 1) * pixels), label: labels[number] };
+    playground.show({ scene: now, theta, ...(withImages ? images : {}) });
+  };
   preset.addEventListener("input", () => {
-    const values = presets[preset.value];
-    if (values) inputs.forEach((slider, i) => (slider.value = values[i]));
+    const chosen = preset.selectedIndex, values = presets[preset.value];
+    if (!values) return;
+    put(compose(named(values)));
+    preset.selectedIndex = chosen;
   });
-  controls.addEventListener("input", (event) => {
-    if (inputs.includes(event.target)) preset.selectedIndex = 0;
-    update();
+  controls.addEventListener("input", ({ target }) => {
+    const moved = inputs.indexOf(target);
+    if (moved >= 0) {
+      parameters[moved] = Number(target.value);
+      theta = compose(named(parameters));
+      showSliders();
+    }
+    show(target === digit);
   });
   controls.addEventListener("submit", (event) => event.preventDefault());
-  update();
+  showSliders();
+  show(true);
 }

@@ -3,18 +3,17 @@
 The picture is drawn by the browser, or by the kernel with ``grid_sample``: see ``device``. θ is in one place, ``pose``.
 """
 
-import anywidget
 import ipywidgets as widgets
 import torch
-import traitlets
 
 from stncourse import _check
-from stncourse.browser.scripts import joined
 from stncourse.device import resolve_device
 from stncourse.figures.shown import label_name
+from stncourse.playground.browser_picture import BrowserPicture, starting
 from stncourse.playground.controls import BROWSER, DigitControls, Presets, SamplingControls, Sliders, ThetaBoxes
 from stncourse.playground.opponent import (
     Score,
+    class_names,
     default_digits,
     grey,
     own_copy,
@@ -29,30 +28,46 @@ from stncourse.playground.readout import alert_html, bars_html, matrix_html
 from stncourse.playground.scene import DIRECTIONS, Settings, render, scene
 
 #: What a page may open the playground with.
-CONTROLS = ("sliders", "theta", "presets", "digit", "sampling", "model")
+CONTROLS = ("sliders", "theta", "presets", "digit", "sampling", "model", "draw", "pull", "pixel")
+_SAME = 1e-3  #: a θ that differs by less is the STN's own
 
 
-def theta_playground(digits=None, model=None, controls=CONTROLS, theta=IDENTITY, index=0, count=1, device=BROWSER):
-    """Move θ by hand and watch digits warp, live.
+def theta_playground(
+    digits=None,
+    model=None,
+    controls=CONTROLS,
+    theta=IDENTITY,
+    index=0,
+    count=1,
+    device=BROWSER,
+    *,
+    tool="hand",
+    follow=False,
+):
+    """Move θ by hand and watch digits warp, live. The frame on the input can be dragged; the sliders follow.
 
     Args:
         digits: :class:`stncourse.Digits`, or an :class:`stncourse.ImageSet` of grey images, to pick from; its numbers
             normalise the images. Default: the shipped test digits; with a model of another image size than theirs, the
             same distorted by ``"RTS"``.
         model: None; a trained :class:`stncourse.STNClassifier` with an affine θ; or ``"pretrained"`` for the shipped
-            one. With a model, its answers are shown live, a button lets its STN choose θ and keeps the score, and
+            one. With a model, its answers are shown live, a button lets its STN look and keeps the score, and
             all is sampled as it does: what it pads with is the background.
-        controls: which of ``CONTROLS`` to show.
+        controls: which of ``CONTROLS`` to show. ``"draw"``: draw a digit of your own. ``"pull"``, with a model: the
+            slope that teaches θ. ``"pixel"``: where one output pixel looks, with the arithmetic.
         theta: the six numbers to start from, row by row; or a ``(2, 3)`` or ``(1, 2, 3)`` tensor.
         index: which digit to start with.
         count: how many digits to show at once, 1 to 4.
         device: what warps the picture. ``"browser"``: the page itself, which follows the hand best, also while a cell
             trains. ``"cpu"``, ``"cuda"``, …: ``grid_sample`` in the kernel, and a picture sent for every move; it needs
-            nothing but ipywidgets in the page. Both show the same pixels.
+            nothing but ipywidgets in the page, and has sliders in place of the hand. Both show the same pixels.
+        tool: which of ``TOOLS`` is in hand at the start.
+        follow: whether the model's STN looks at each new image, and at a drawing while it is drawn.
 
     Returns:
         ThetaPlayground: a widget that shows itself as the last value of a cell. ``.settings`` is what it is set to,
-        ``.frame`` what it shows; with a model, ``.score`` is the score, ``.attempts`` what it is made of.
+        ``.frame`` what it shows, ``.image`` the digit, or what was drawn; with a model, ``.score`` is the score,
+        ``.attempts`` what it is made of.
 
     Convention:
         θ maps output → input (there is a switch to see the other direction). The sliders are the parameters of
@@ -65,33 +80,25 @@ def theta_playground(digits=None, model=None, controls=CONTROLS, theta=IDENTITY,
     >>> playground.frame.words
     'The digit comes out moved left by 0.40.'
     """
-    return ThetaPlayground(digits, model, controls, theta, index, count, device)
-
-
-class BrowserPicture(anywidget.AnyWidget):
-    """The picture and the readout of θ, drawn by the browser (``theta.js``) as the sliders move."""
-
-    _esm = joined("playground/theta.js")
-    sliders = traitlets.List().tag(sync=True, **widgets.widget_serialization)
-    images = traitlets.Bytes().tag(sync=True)  #: raw grey levels of the digits on show
-    #: ``scene``; and θ, with the sliders' exact ``parameters`` and their values that it was made for.
-    scene = traitlets.Dict().tag(sync=True)
-
-    def show(self, images, scene, pose):
-        """Send what is to be drawn, in one message."""
-        with self.hold_sync():
-            self.images = images.numpy().tobytes()
-            self.scene = scene | {
-                "theta": pose.theta,
-                "parameters": list(pose.parameters.values()),
-                "sliders": [slider.value for slider in self.sliders],
-            }
+    return ThetaPlayground(digits, model, controls, theta, index, count, device, tool=tool, follow=follow)
 
 
 class ThetaPlayground(widgets.VBox):
     """See :func:`theta_playground`."""
 
-    def __init__(self, digits=None, model=None, controls=CONTROLS, theta=IDENTITY, index=0, count=1, device=BROWSER):
+    def __init__(
+        self,
+        digits=None,
+        model=None,
+        controls=CONTROLS,
+        theta=IDENTITY,
+        index=0,
+        count=1,
+        device=BROWSER,
+        *,
+        tool="hand",
+        follow=False,
+    ):
         if not isinstance(controls, (tuple, list)):
             raise TypeError(f"controls: expected a tuple of names, got {_check.describe(controls)}")
         for name in controls:
@@ -108,10 +115,12 @@ class ThetaPlayground(widgets.VBox):
         if count > 4:
             raise ValueError(f"count: expected 1 to 4, got {count}")
         device = device if isinstance(device, str) and device == BROWSER else str(resolve_device(device))
+        self._start, self._weights = starting(self.model, self.digits, controls, tool, follow)
         self.pose = Pose(theta)
-        self.frame = None
+        self.frame, self._controls, self._first_theta = None, controls, self.pose.theta
         self._score = Score()
-        self.digit = DigitControls(self.digits, index, count, self._show)
+        self._drawing = None
+        self.digit = DigitControls(self.digits, index, count, self._on_digit)
         self.sampling = SamplingControls(
             Settings(**sampled), self.digits.images, device, changed=self._on_sampling, device_changed=self._show
         )
@@ -128,6 +137,11 @@ class ThetaPlayground(widgets.VBox):
         return self.on_device.value
 
     @property
+    def image(self):
+        """The first digit on show, or what was drawn in its place: ``(1, 1, H, W)``, raw uint8."""
+        return self._images()[:1].clone()
+
+    @property
     def attempts(self):
         """Number of a digit -> how sure of the truth the classifier was: through your θ, through the STN's."""
         return dict(self._score.attempts)
@@ -141,18 +155,20 @@ class ThetaPlayground(widgets.VBox):
 
     def _arrange(self, controls):
         sliders = Sliders(self.pose)
-        self.drawn = BrowserPicture(sliders=sliders.rows())
+        self.drawn = BrowserPicture(sliders=sliders.rows(), start=self._start, weights=self._weights)
+        self.drawn.observe(self._on_hand, names="hand")
         self.picture = widgets.Image(format="png", layout={"align_self": "flex-start", "flex": "none"})
         self.readout, self.message = widgets.HTML(), widgets.HTML()
         # Of one width: a long message must not push it below the controls.
-        self.shown = widgets.VBox(layout={"width": "480px", "max_width": "100%"})
-        self.let_stn = widgets.Button(description="let the STN do it", layout={"width": "160px"})
+        self.shown = widgets.VBox(layout={"width": "600px", "max_width": "100%"})
+        self.let_stn = widgets.Button(description="let the STN look", layout={"width": "160px"})
         self.let_stn.on_click(self._on_let_stn)
         self._name_controls(sliders)
         # After the sliders, whose places the page has to know; before the boxes, which can wait.
         self.pose.observe(self._on_pose)
         boxes, presets = ThetaBoxes(self.pose, self._say), Presets(self.pose)
         self.boxes, self.preset, self.reset = boxes.boxes, presets.preset, presets.reset
+        self.let_stn.layout.display = None if self.model is not None and not self._awake() else "none"
         groups = {
             "presets": presets.rows(),
             "sliders": sliders.rows(),
@@ -175,6 +191,10 @@ class ThetaPlayground(widgets.VBox):
         self.grid_align, self.sampler_align = sampling.grid_align, sampling.sampler_align
         self.output_size, self.on_device = sampling.output_size, sampling.on_device
 
+    def _awake(self):
+        """Whether the browser runs the network: it shows the answers, and has the button that lets the STN look."""
+        return self.device == BROWSER and self._start["scale"] is not None
+
     # What happens when something is moved
 
     def _on_pose(self, pose):
@@ -185,9 +205,18 @@ class ThetaPlayground(widgets.VBox):
         self._say("")
         self._show()
 
+    def _on_digit(self):
+        """Another digit: nothing of the last one stays, neither a drawing nor a verdict; in the game, nor its θ."""
+        self._drawing = None
+        if self.model is not None and "model" in self._controls and self.pose.theta != self._first_theta:
+            self.pose.put(self._first_theta)
+        else:
+            self._say("")
+            self._show()
+
     def _show(self):
         """Warp the digits, and show what comes out."""
-        images, settings, in_browser = self.digit.chosen(), self.settings, self.device == BROWSER
+        images, settings, in_browser = self._images(), self.settings, self.device == BROWSER
         seen = {"like": self.digits, "background": self.background}
         try:
             self.frame = render(images, settings, "cpu" if in_browser else self.device, not in_browser, **seen)
@@ -195,18 +224,42 @@ class ThetaPlayground(widgets.VBox):
             self._say(f"{error}. The picture is still that of the last θ that could be shown.")
             return
         if in_browser:
-            self.drawn.show(images, scene(images, settings, **seen), self.pose)
-            self.readout.value = self._bars()
+            self.drawn.show(images, scene(images, settings, **seen), self.pose, self._label())
+            self.readout.value = "" if self._awake() else self._bars()
         else:
             self.picture.value = self.frame.png
             matrix = matrix_html(settings.theta)
             self.readout.value = f'<div role="status">{matrix}<p>{self.frame.words}</p></div>{self._bars()}'
+        self.let_stn.layout.display = None if self.model is not None and not self._awake() else "none"
         picture = self.drawn if in_browser else self.picture
         if picture not in self.shown.children:
             self.shown.children = [picture, self.message, self.readout]
 
+    def _images(self):
+        chosen = self.digit.chosen()
+        return chosen if self._drawing is None else torch.cat([self._drawing, chosen[1:]])
+
+    def _label(self):
+        """What the first digit on show is; None for a drawing, of which only its maker knows."""
+        return None if self._drawing is not None else int(self.digits.labels[self.number.value])
+
     def _say(self, text):
         self.message.value = alert_html(text)
+
+    def _on_hand(self, change):
+        """The hand, or the network in the browser, has moved the frame there, or drawn."""
+        hand, size = change["new"], tuple(self.digits.images.shape[-2:])
+        if hand.get("sketch") and len(self.drawn.drawing) == size[0] * size[1]:
+            self._drawing = torch.frombuffer(bytearray(self.drawn.drawing), dtype=torch.uint8).reshape(1, 1, *size)
+        if hand.get("by") in ("STN", "pull") and not hand.get("look") and self._drawing is None:
+            self._score.helped.add(self.number.value)
+        if hand.get("theta") is None:
+            self._show()
+            return
+        before = self.pose.theta
+        self.pose.put(hand["theta"])
+        if hand.get("look"):
+            self._judge(tuple(hand.get("before") or before))
 
     # The model
 
@@ -223,26 +276,37 @@ class ThetaPlayground(widgets.VBox):
         if probabilities is None:
             height, width = size_for_classifier(self.model, self.digits)
             return f"<p>The classifier wants an output of {height}×{width} pixels.</p>"
-        names = [label_name(self.digits, label) for label in range(len(probabilities))]
-        return bars_html(probabilities, names, "class" if getattr(self.digits, "classes", ()) else "digit")
+        return bars_html(
+            probabilities,
+            class_names(self.model, self.digits),
+            "class" if getattr(self.digits, "classes", ()) else "digit",
+        )
 
     def _on_let_stn(self, _):
-        yours = self.probabilities()
-        theta = theta_of(self.model, self.digits, self.digit.chosen()[:1])
+        before, theta = self.pose.theta, theta_of(self.model, self.digits, self._images()[:1])
         self.direction.value = DIRECTIONS[0]  # an STN's θ is one
         try:
             self.pose.put(theta)
         except ValueError as error:
             self._say(f"What the STN chose cannot be shown: {error}.")
             return
-        its = self.probabilities()
-        if yours is not None and its is not None:
-            true = int(self.digits.labels[self.number.value])
-            counts = self._score.add(self.number.value, yours[true], its[true])
-            name = label_name(self.digits, true)
-            what = f"It is “{name}”" if getattr(self.digits, "classes", ()) else f"The digit is a {name}"
-            self._say(
-                f"{what}. Your θ: {yours[true]:.1%} sure of it; the STN's: {its[true]:.1%}. "
-                + ("" if counts else "Only the first attempt at a digit counts. ")
-                + f"Score: you {self.score['you']:g}, STN {self.score['STN']:g}."
-            )
+        self._judge(before)
+
+    def _judge(self, before):
+        """The STN has looked: who was surer of the truth, you with the θ ``before``, or the STN with what is now?"""
+        its, true, now = self.probabilities(), self._label(), self.pose.theta
+        images, seen = self._images()[:1], {"like": self.digits, "background": self.background}
+        yours = render(images, self.settings.but(theta=before), picture=False, **seen).output
+        if its is None or true is None:
+            return
+        yours = probabilities_of(self.model, yours)
+        if max(abs(a - b) for a, b in zip(before, now, strict=True)) < _SAME:
+            return self._say("That is where the STN looks already: no attempt of yours. Another digit?")
+        counts = self._score.add(self.number.value, yours[true], its[true])
+        name = label_name(self.digits, true)
+        what = f"It is “{name}”" if getattr(self.digits, "classes", ()) else f"The digit is a {name}"
+        self._say(
+            f"{what}. Your θ: {yours[true]:.1%} sure of it; the STN's: {its[true]:.1%}. "
+            + ("" if counts else "Only the first attempt at a digit counts, made without the network's help. ")
+            + f"Score: you {self.score['you']:g}, STN {self.score['STN']:g}."
+        )

@@ -1,0 +1,59 @@
+"""The θ playground's picture as the browser draws it: what it is sent, and what it tells of the hand."""
+
+import anywidget
+import ipywidgets as widgets
+import traitlets
+
+from stncourse import _check
+from stncourse.browser.scripts import joined
+from stncourse.playground.awake import for_browser
+from stncourse.playground.opponent import class_names
+
+#: What the hand can do in the picture: move the frame; draw a digit; pull θ along its slope; ask a pixel.
+TOOLS = ("hand", "draw", "pull", "pixel")
+
+
+def starting(model, digits, controls, tool, follow):
+    """What the browser is told once: ``(start, weights)``, the values of :class:`BrowserPicture`."""
+    awake = for_browser(model, digits) if "model" in controls else None
+    tools = [name for name in TOOLS if name == "hand" or name in controls]
+    if awake is None and "pull" in tools:
+        tools.remove("pull")
+    _check.choice("tool", tool, TOOLS)
+    if tool not in tools:
+        raise ValueError(f"tool: expected one that controls and model allow, of {tools}, got {tool!r}")
+    if not isinstance(follow, bool):
+        raise TypeError(f"follow: expected True or False, got {_check.describe(follow)}")
+    if follow and awake is None:
+        raise ValueError("follow: expected True only with a model that the browser can run, got True")
+    weights, scale = awake or (b"", None)
+    names = class_names(model, digits) if awake else []
+    return {"names": names, "tools": tools, "tool": tool, "follow": follow, "scale": scale}, weights
+
+
+class BrowserPicture(anywidget.AnyWidget):
+    """The picture, drawn by the browser (``theta.js``) as the sliders and the hand move."""
+
+    _esm = joined("playground/theta.js")
+    sliders = traitlets.List().tag(sync=True, **widgets.widget_serialization)
+    start = traitlets.Dict().tag(sync=True)  #: what does not change: names of classes, tools, the network's scale
+    weights = traitlets.Bytes().tag(sync=True)  #: of the network, where the browser runs it: a safetensors file
+    images = traitlets.Bytes().tag(sync=True)  #: raw grey levels of the digits on show
+    #: ``scene``; θ, with the sliders' exact ``parameters`` and values that it was made for; the digit's ``label``.
+    scene = traitlets.Dict().tag(sync=True)
+    #: What the hand did last: its number; θ and who moved it; ``sketch``, the number of the drawing.
+    hand = traitlets.Dict().tag(sync=True)
+    drawing = traitlets.Bytes().tag(sync=True)  #: what was drawn, as grey levels
+
+    def show(self, images, scene, pose, label):
+        """Send what is to be drawn, in one message."""
+        with self.hold_sync():
+            self.images = images.numpy().tobytes()
+            self.scene = scene | {
+                "theta": pose.theta,
+                "parameters": list(pose.parameters.values()),
+                "sliders": [slider.value for slider in self.sliders],
+                "label": label,
+                "heard": self.hand.get("number", 0),
+                "sketch": self.hand.get("sketch", 0),
+            }

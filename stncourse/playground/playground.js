@@ -1,0 +1,237 @@
+// The θ playground itself, in a notebook and in a page alike: the input with the frame on it, to be dragged; the output; what
+// the network says; and the tools. Its owner (theta.js, page.js) tells it what to show, and hears of every move.
+
+import { answer, chooseTheta } from "../browser/network.js";
+import { IDENTITY, invert, words } from "../browser/pose.js";
+import { colorsOf, followTheme, glide, onceAFrame, sharpPen } from "../browser/screen.js";
+import { sampled } from "../browser/stn.js";
+import { answersIn } from "./answers.js";
+import { placeOn, reachFor, within } from "./hand.js";
+import { handlesOn, stalkEnd } from "./handles.js";
+import { FRAME, INPUT, drawColumns, drawFrame, drawImage, drawOutput, drawRuler, line, viewOf } from "./panels.js";
+import { STYLE } from "./style.js";
+
+// What a tool is: text (of its button), help; and, as far as it has them, a function of the desk that makes { strip, below: elements
+// of its own; enter, leave: called when it is chosen, and no more; draw(pen, view, colors): over the input; update(): after each drawing }.
+const TOOLS = {
+  hand: { text: "move the frame", help: "Drag the frame, a corner, an edge or the round handle; or press Tab and the arrow keys." },
+  draw: { text: "draw a digit" },
+  pull: { text: "pull" },
+  pixel: { text: "ask a pixel" },
+};
+
+const MARKUP = `<style>${STYLE}</style>
+<div class="tools"></div><div class="strip"></div>
+<div class="stage">
+  <figure><div class="board"><canvas class="input" role="img"></canvas></div><figcaption>input</figcaption></figure>
+  <div class="out"><figure><canvas class="output" role="img"></canvas><figcaption>output</figcaption></figure>
+    <div class="answering"></div></div>
+</div>
+<div class="more"></div>
+<div class="matrix"></div><p class="sentence"></p><p class="spoken" role="status"></p>
+<div class="below"></div>`;
+
+// `names`: of the classes, for the bars. `network`: see network.js; or null. `tools`: which of TOOLS; `tool`: the one to start with.
+// `follow`: whether the network's θ is taken for each image. `hear`: a function that is told { theta, by, … } or { image }.
+export function playgroundIn(root, options) {
+  const { names = [], network = null, tools = ["hand"], tool = tools[0], follow = false, hear = () => {} } = options;
+  root.innerHTML = MARKUP;
+  root.classList.add("stn", "stn-theta");
+  root.dataset.lmSuppressShortcuts = "true"; // no shortcut of JupyterLab may take the arrow keys for itself
+  const find = (selector) => root.querySelector(selector);
+  const [board, inputCanvas, outputCanvas] = [".board", "canvas.input", "canvas.output"].map(find);
+  const showAnswers = names.length ? answersIn(find(".answering"), names) : null;
+  const state = {
+    scene: null, images: null, label: null, theta: IDENTITY, tool, follow, ruler: false, network,
+    levels: null, probabilities: null, reach: 1.5, held: false, busy: false,
+  };
+  const refresh = onceAFrame(draw);
+  let last = IDENTITY, stopGliding = () => {}, speaking = null;
+
+  const desk = {
+    state, root, board, stage: find(".stage"), hear, refresh,
+    // θ as it goes into the grid: output → input. Where the other direction is asked for and has no inverse: the last one.
+    matrix: () => (last = (state.scene.inverse ? invert(state.theta) : state.theta) ?? last),
+    view: () => viewOf(state.scene, state.reach),
+    image: () => state.images.subarray(0, state.scene.height * state.scene.width),
+    hold(held) {
+      state.held = held;
+      refresh();
+    },
+    // Move the frame. `by`: "hand", "STN" or "pull". `more`: what the owner is to hear besides.
+    moveTo(matrix, by, more = {}) {
+      if (by === "hand") {
+        stopGliding();
+        setFollow(false);
+        if (state.held) matrix = within(desk.matrix(), matrix, state.reach, state.scene);
+      }
+      const theta = state.scene.inverse ? invert(matrix) : matrix;
+      if (!theta || theta.some((value) => !(Math.abs(value) <= 1e6))) return;
+      state.theta = theta.map((value) => Math.round(1e6 * value) / 1e6);
+      hear({ theta: state.theta, by, ...more });
+      refresh();
+    },
+    // Another image in place of the first: a drawing.
+    setImage(pixels) {
+      state.images = Uint8Array.from([...pixels, ...state.images.subarray(pixels.length)]);
+      state.label = null;
+      hear({ image: pixels });
+      if (state.follow) desk.moveTo(chooseTheta(network, pixels), "STN");
+      refresh();
+    },
+    // The network looks: the frame glides to where it wants it.
+    look() {
+      stopGliding();
+      const from = desk.matrix(), to = Array.from(chooseTheta(network, desk.image())), before = state.theta;
+      stopGliding = glide(450, (share) => {
+        if (share === 1) return desk.moveTo(to, "STN", { look: true, before });
+        const between = from.map((value, i) => value + share * (to[i] - value));
+        state.theta = (state.scene.inverse ? invert(between) : between) ?? state.theta;
+        refresh();
+      });
+    },
+  };
+
+  // Controls
+
+  const bar = find(".tools");
+  const toolButtons = tools.map((name) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: TOOLS[name].text });
+    button.addEventListener("click", () => choose(name));
+    if (tools.length > 1) bar.append(button);
+    return [name, button];
+  });
+  const made = Object.fromEntries(tools.map((name) => [name, { ...TOOLS[name], ...TOOLS[name].make?.(desk) }]));
+  const check = (text, checked, changed) => {
+    const label = document.createElement("label"), input = document.createElement("input");
+    Object.assign(input, { type: "checkbox", checked });
+    input.addEventListener("change", () => changed(input.checked));
+    label.append(input, text);
+    bar.append(label);
+    return input;
+  };
+  let followBox = null;
+  if (network) {
+    const look = Object.assign(document.createElement("button"), { type: "button", textContent: "let the STN look" });
+    look.addEventListener("click", desk.look);
+    bar.append(look);
+    followBox = check("follow", follow, setFollow);
+  }
+  check("ruler", false, (on) => {
+    state.ruler = on;
+    refresh();
+  });
+
+  function setFollow(on) {
+    if (!network || state.follow === on) return;
+    state.follow = followBox.checked = on;
+    if (on) desk.look();
+  }
+
+  function choose(name) {
+    made[state.tool].leave?.();
+    state.tool = root.dataset.tool = name;
+    for (const [other, button] of toolButtons) button.setAttribute("aria-pressed", other === name);
+    find(".strip").replaceChildren(...(made[name].strip ? [made[name].strip] : []));
+    find(".below").replaceChildren(...(made[name].below ? [made[name].below] : []));
+    made[name].enter?.();
+    if (state.scene) refresh();
+  }
+
+  const placeHandles = handlesOn(board, desk);
+  followTheme(root, () => state.scene && refresh());
+
+  // Drawing
+
+  function draw() {
+    if (!root.isConnected && !root.offsetParent && !state.scene) return;
+    const { scene, images } = state, matrix = desk.matrix(), colors = colorsOf(root), size = scene.height * scene.width;
+    if (!state.held) state.reach = reachFor(matrix, scene);
+    const view = desk.view(), pen = sharpPen(inputCanvas, INPUT, INPUT), tool = made[state.tool];
+    drawImage(pen, desk.image(), scene, view, colors);
+    if (state.ruler || tool.ruler) drawRuler(pen, view, colors);
+    drawFrame(pen, matrix, view, FRAME, { dots: state.tool !== "draw" });
+    if (state.tool === "hand") {
+      const place = (u) => view.toPanel(placeOn(matrix, u));
+      line(pen, [place([0, -1]), stalkEnd(place)], FRAME, 2);
+      drawColumns(pen, matrix, view, colors);
+    }
+    tool.draw?.(pen, view, colors);
+    placeHandles(matrix, view);
+    state.levels = sampled(desk.image(), matrix, scene);
+    drawOutput(outputCanvas, state.levels, scene);
+    drawMore(matrix, images.subarray(size), size, colors);
+    say(matrix);
+    answers();
+    tool.update?.();
+    outputCanvas.dataset.theta = state.theta; // for whoever wants to know what is drawn
+  }
+
+  // The other digits, each in a small row of its own.
+  function drawMore(matrix, images, size, colors) {
+    const more = find(".more"), count = images.length / size;
+    while (more.children.length > count) more.lastChild.remove();
+    while (more.children.length < count) {
+      const row = Object.assign(document.createElement("div"), { className: "small" });
+      row.innerHTML = '<canvas class="input" role="img"></canvas><canvas class="output" role="img"></canvas>';
+      more.append(row);
+    }
+    [...more.children].forEach(({ children: [input, output] }, i) => {
+      const image = images.subarray(i * size, (i + 1) * size), pen = sharpPen(input, INPUT, INPUT);
+      drawImage(pen, image, state.scene, desk.view(), colors);
+      drawFrame(pen, matrix, desk.view());
+      drawOutput(output, sampled(image, matrix, state.scene), state.scene);
+      input.setAttribute("aria-label", `input ${i + 2}, through the same frame`);
+      output.setAttribute("aria-label", `output ${i + 2}`);
+    });
+  }
+
+  function say(matrix) {
+    const singular = state.scene.inverse && !invert(state.theta);
+    const sentence = singular
+      ? "This θ has no inverse: the picture is still that of the last one that has."
+      : words(matrix);
+    find(".matrix").innerHTML = matrixHtml(state.theta, state.scene.inverse);
+    find(".sentence").textContent = sentence;
+    outputCanvas.setAttribute("aria-label", `Output. ${sentence}`);
+    const [x, y] = placeOn(matrix, [0, 0]).map((value) => value.toFixed(2));
+    inputCanvas.setAttribute("aria-label", `Input, and the frame through which θ looks at it, its middle at x ${x}, y ${y}.`);
+    clearTimeout(speaking); // a screen reader is told once it stands still
+    speaking = setTimeout(() => (find(".spoken").textContent = sentence), 500);
+  }
+
+  function answers() {
+    if (!showAnswers || !network) return;
+    const fits = [state.scene.out_height, state.scene.out_width].every((side) => side === network.outputSize);
+    state.probabilities = fits ? Array.from(answer(network, state.levels), Math.exp) : null;
+    showAnswers(state.probabilities, state.label, `The classifier wants an output of ${network.outputSize}×${network.outputSize} pixels.`);
+  }
+
+  choose(state.tool);
+  return {
+    desk,
+    showAnswers,
+    // What to show from now on: any of scene, images, theta, label.
+    show(news) {
+      const another = news.images && state.images && news.images.some((value, i) => value !== state.images[i]);
+      Object.assign(state, news);
+      if (state.follow && (another || !state.looked)) {
+        state.looked = true;
+        desk.moveTo(chooseTheta(network, desk.image()), "STN");
+      }
+      refresh();
+    },
+  };
+}
+
+// θ as a matrix, its columns in the colours of the arrows; what differs from the identity is bold and underlined.
+function matrixHtml(theta, inverse) {
+  const columns = inverse ? ["", "", ""] : ["first", "second", ""];
+  const cells = theta.map((value, i) => {
+    const moved = Math.abs(value - IDENTITY[i]) > 1e-6 ? " moved" : "";
+    return `<td class="${columns[i % 3]}${moved}">${(Math.round(100 * value) / 100 + 0).toFixed(2).replace("-", "−")}</td>`;
+  });
+  const rows = `<tr>${cells.slice(0, 3).join("")}</tr><tr>${cells.slice(3).join("")}</tr>`;
+  const key = inverse ? "" : '<span class="key"><span class="first">→ right edge</span>, <span class="second">⇢ bottom edge</span>, <span>● centre</span></span>';
+  return `<span>θ =</span><table aria-label="θ">${rows}</table>${key}`;
+}
