@@ -120,7 +120,7 @@ class ThetaPlayground(widgets.VBox):
         self.frame, self._controls, self._first_theta = None, controls, self.pose.theta
         self._score = Score()
         self._drawing = None
-        self.digit = DigitControls(self.digits, index, count, self._on_digit)
+        self.digit = DigitControls(self.digits, index, count, changed=self._on_digit, counted=self._show)
         self.sampling = SamplingControls(
             Settings(**sampled), self.digits.images, device, changed=self._on_sampling, device_changed=self._show
         )
