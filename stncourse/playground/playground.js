@@ -217,6 +217,7 @@ export function playgroundIn(root, options) {
       Object.assign(state, news);
       if (state.follow && (another || !state.looked)) {
         state.looked = true;
+        stopGliding();
         desk.moveTo(chooseTheta(network, desk.image()), "STN");
       }
       refresh();
