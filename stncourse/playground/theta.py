@@ -160,7 +160,7 @@ class ThetaPlayground(widgets.VBox):
         self.picture = widgets.Image(format="png", layout={"align_self": "flex-start", "flex": "none"})
         self.readout, self.message = widgets.HTML(), widgets.HTML()
         # Of one width: a long message must not push it below the controls.
-        self.shown = widgets.VBox(layout={"width": "600px", "max_width": "100%"})
+        self.shown = widgets.VBox(layout={"width": "580px", "max_width": "100%"})
         self.let_stn = widgets.Button(description="let the STN look", layout={"width": "160px"})
         self.let_stn.on_click(self._on_let_stn)
         self._name_controls(sliders)
@@ -180,7 +180,8 @@ class ThetaPlayground(widgets.VBox):
         left = [widget for name, rows in groups.items() if name in controls for widget in rows]
         # Where both do not fit side by side, the picture goes above the controls, not out of sight below them.
         picture_first = {"display": "flex", "flex_flow": "row wrap-reverse", "align_items": "flex-end"}
-        return widgets.HBox([widgets.VBox(left), self.shown], layout=picture_first)
+        narrow = {"width": "340px", "max_width": "100%"}  # both fit on a laptop's screen
+        return widgets.HBox([widgets.VBox(left, layout=narrow), self.shown], layout=picture_first)
 
     def _name_controls(self, sliders):
         """Each control by its own name."""
