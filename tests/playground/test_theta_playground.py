@@ -750,7 +750,7 @@ game.of_class.value = 3
 assert game.digits.labels[game.number.value] == 3
 check(game.settings.theta)
 assert len(pictures) == 6
-assert game.boxes[0].layout.width == "122px" and game.boxes[0].style.description_width == "32px"
+assert game.boxes[0].layout.width == "108px" and game.boxes[0].style.description_width == "28px"
 assert "matplotlib" not in sys.modules
 """
 
