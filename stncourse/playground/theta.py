@@ -153,6 +153,11 @@ class ThetaPlayground(widgets.VBox):
 
     # What is on the page
 
+    def _repr_mimebundle_(self, **keywords):
+        """As any widget's, and what Colab has to be told of the picture, which is no widget of ipywidgets' own."""
+        data, (_, told) = super()._repr_mimebundle_(**keywords), self.drawn._repr_mimebundle_()
+        return data, told
+
     def _arrange(self, controls):
         sliders = Sliders(self.pose)
         self.drawn = BrowserPicture(sliders=sliders.rows(), start=self._start, weights=self._weights)

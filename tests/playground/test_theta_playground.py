@@ -758,3 +758,37 @@ assert "matplotlib" not in sys.modules
 @pytest.mark.parametrize("device", ["browser", "cpu"])
 def test_the_playground_works_with_ipywidgets(run_with_ipywidgets, device):
     run_with_ipywidgets(SCRIPT, device)
+
+
+IN_COLAB = """
+import sys, types
+from importlib.metadata import version
+
+enabled = []
+output = types.ModuleType("google.colab.output")
+output.enable_custom_widget_manager = lambda: enabled.append(True)
+output._widgets = types.SimpleNamespace(_installed_url="https://widgets.invalid/manager.js")
+sys.modules |= {"google": types.ModuleType("google"), "google.colab": types.ModuleType("google.colab")}
+sys.modules["google.colab.output"] = output
+
+import ipywidgets
+from IPython.core.interactiveshell import InteractiveShell
+from stncourse import control_points_playground, theta_playground
+
+shell, view = InteractiveShell.instance(), "application/vnd.jupyter.widget-view+json"
+shown = []
+shell.display_pub.publish = lambda data, metadata=None, **more: shown.append((data, metadata))
+for widget in (theta_playground(), theta_playground(model="pretrained", device="cpu"), control_points_playground()):
+    shown.clear()
+    data, metadata = shell.display_formatter.format(widget)  # as the last value of a cell
+    assert enabled, "the manager of custom widgets is not enabled"
+    if ipywidgets.__version__ < "8":  # it displays itself, and Colab adds the metadata to what is displayed
+        assert view in shown[0][0], shown
+    else:
+        assert data[view]["model_id"] == widget.model_id
+        assert metadata[view]["colab"]["custom_widget_manager"]["url"] == output._widgets._installed_url, metadata
+"""
+
+
+def test_colab_is_told_of_the_picture(run_with_ipywidgets):
+    run_with_ipywidgets(IN_COLAB)
