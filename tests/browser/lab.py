@@ -87,6 +87,15 @@ def drag(page, x, y, by, steps=5):
     page.mouse.up()
 
 
+def choose_theme(page, theme):
+    """One of JupyterLab's themes, by its menu."""
+    page.locator(".lm-MenuBar-itemLabel", has_text="Settings").first.click()
+    page.locator(".lm-Menu-itemLabel").get_by_text("Theme", exact=True).click()
+    page.locator(".lm-Menu-itemLabel").get_by_text(theme, exact=True).click()
+    is_light = "true" if theme == "JupyterLab Light" else "false"
+    expect(page.locator("body")).to_have_attribute("data-jp-theme-light", is_light, timeout=20_000)
+
+
 def is_outside(url):
     """Whether an address leaves the machine."""
     address = urlsplit(url)
