@@ -24,8 +24,9 @@ export function traced(pixels, theta, row, column, scene) {
   const across = along(place[0], width, scene), down = along(place[1], height, scene);
   const neighbours = down.flatMap((vertical) =>
     across.map((horizontal) => {
-      const { level, inside, ...read } = look(vertical.index, horizontal.index);
-      return { row: vertical.index, column: horizontal.index, weight: vertical.weight * horizontal.weight, level, inside, read };
+      const place = { row: vertical.index, column: horizontal.index };
+      const { level, inside, ...read } = look(place.row, place.column);
+      return { ...place, weight: vertical.weight * horizontal.weight, level, inside, read };
     }),
   );
   const outside = outsideOf(scene), at = greyLevels(pixels, height, width, outside);

@@ -23,7 +23,8 @@ function equals(exact, fromPrinted, decimals) {
 function sumOf(terms) {
   return terms
     .map(([factor, text], i) => {
-      const number = printed(factor), sign = number.startsWith("−") ? "−" : "+", product = text === "" ? "" : `·${text}`;
+      const number = printed(factor), sign = number.startsWith("−") ? "−" : "+";
+      const product = text === "" ? "" : `·${text}`;
       return i ? ` ${sign} ${number.replace("−", "")}${product}` : `${number}${product}`;
     })
     .join("");
@@ -44,16 +45,19 @@ function throughTheta([first, second, shift], [x, y], exact) {
 
 // From the input's ruler to its pixels.
 function inPixels(x, count, align, exact) {
-  const from = rounded(x) + 1, text = align ? `(${printed(x)} + 1)/2·${count - 1}` : `((${printed(x)} + 1)·${count} − 1)/2`;
+  const from = rounded(x) + 1;
+  const text = align ? `(${printed(x)} + 1)/2·${count - 1}` : `((${printed(x)} + 1)·${count} − 1)/2`;
   const fromPrinted = align ? (from / 2) * (count - 1) : (from * count - 1) / 2;
   return `${text} ${equals(exact, fromPrinted, 1)} ${printed(exact, 1)}`;
 }
 
 // The shortcut, where θ only shifts and both rulers are alike: "5 + 0.4 · 14 = 10.6". Else null.
 function byShift(i, [own, other, shift], sizes, aligns, exact) {
-  if (Math.abs(own - 1) > 1e-6 || Math.abs(other) > 1e-6 || sizes[0] !== sizes[1] || aligns[0] !== aligns[1]) return null;
+  const shifts = Math.abs(own - 1) < 1e-6 && Math.abs(other) < 1e-6;
+  if (!shifts || sizes[0] !== sizes[1] || aligns[0] !== aligns[1]) return null;
   const half = (sizes[0] - (aligns[0] ? 1 : 0)) / 2, text = short(shift), sign = text.startsWith("−") ? "−" : "+";
-  return `${i} ${sign} ${text.replace("−", "")} · ${half} ${equals(exact, i + rounded(shift) * half, 1)} ${printed(exact, 1)}`;
+  const equal = equals(exact, i + rounded(shift) * half, 1);
+  return `${i} ${sign} ${text.replace("−", "")} · ${half} ${equal} ${printed(exact, 1)}`;
 }
 
 // The steps from an output pixel to its place: [{ text, x, y }], x and y lines of arithmetic, null where there is none.
@@ -88,7 +92,8 @@ export function sumLines({ neighbours, across, down, place, sum }, mode) {
   const [x, y] = place.map((value) => printed(value, 1)), result = levelText(Math.round(sum));
   if (mode === "nearest") {
     const [{ row, column, level }] = neighbours;
-    return [`(${x}, ${y}), rounded: column ${printed(column, 0)}, row ${printed(row, 0)}, whose grey level is ${levelText(level)}`];
+    const pixel = `column ${printed(column, 0)}, row ${printed(row, 0)}`;
+    return [`(${x}, ${y}), rounded: ${pixel}, whose grey level is ${levelText(level)}`];
   }
   const levels = neighbours.map(({ level }) => level), weights = neighbours.map(({ weight }) => weight);
   if (mode === "bilinear") {
@@ -110,9 +115,13 @@ export function sumLines({ neighbours, across, down, place, sum }, mode) {
 }
 
 // What lies where the pixel looks, if that is not only the image; "" if it is.
-export function outsideText({ neighbours }, { padding_mode, padding_value, padding = "padding" }) {
-  if (neighbours.every(({ inside, weight }) => inside || Math.abs(weight) < 0.005)) return "";
-  if (padding_mode === "border") return "Outside: border. The nearest edge pixel is repeated.";
-  if (padding_mode === "reflection") return "Outside: reflection. The image is mirrored in its edges.";
-  return `Outside: ${padding}, grey level ${levelText(padding_value)}.`;
+export function outsideText({ neighbours }, { padding, padding_mode, padding_value }) {
+  const beyond = neighbours.find(({ inside, weight }) => !inside && Math.abs(weight) >= 0.005);
+  if (!beyond) return "";
+  if (padding_mode === "zeros") return `Outside (hatched): ${padding}, grey level ${levelText(padding_value)}.`;
+  const again = ["column", "row"]
+    .filter((name) => beyond[name] !== beyond.read[name])
+    .map((name) => `${name} ${printed(beyond[name], 0)} is ${name} ${printed(beyond.read[name], 0)} again`);
+  const what = padding_mode === "border" ? "the edge pixels go on for ever" : "the image is mirrored in its edges";
+  return `Outside (hatched): ${padding}, ${what}; ${again.join(", ")}.`;
 }

@@ -49,7 +49,7 @@ class BrowserPicture(anywidget.AnyWidget):
 
     _esm = joined("playground/theta.js")
     sliders = traitlets.List().tag(sync=True, **widgets.widget_serialization)
-    start = traitlets.Dict().tag(sync=True)  #: what does not change: names of classes, tools, first pixel, the network's scale
+    start = traitlets.Dict().tag(sync=True)  #: what does not change: names, tools, first pixel, the network's scale
     weights = traitlets.Bytes().tag(sync=True)  #: of the network, where the browser runs it: a safetensors file
     images = traitlets.Bytes().tag(sync=True)  #: raw grey levels of the digits on show
     #: ``scene``; θ, with the sliders' exact ``parameters`` and values that it was made for; the digit's ``label``.

@@ -120,7 +120,10 @@ export function drawPixelAxes(pen, view, { height, width, sampler_align_corners:
       const [x, y] = view.toPanel([ruler(index, width), ruler(index, height)]);
       line(pen, across ? [[x, bottom + 1], [x, bottom + 6]] : [[right + 1, y], [right + 6, y]], colors("ink"), 1.2);
       Object.assign(pen, across ? rest : { textAlign: "left", textBaseline: "middle" });
-      pen.fillText(index, across ? x : right + 9, across ? bottom + 18 : y);
+      const at = across ? [x, bottom + 18] : [right + 9, y];
+      Object.assign(pen, { strokeStyle: colors("outside"), lineWidth: 4, lineJoin: "round" }); // the frame may lie there
+      pen.strokeText(index, ...at);
+      pen.fillText(index, ...at);
     }
   }
   Object.assign(pen, rest);

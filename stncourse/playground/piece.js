@@ -3,13 +3,13 @@
 import { levelText, printed } from "./arithmetic.js";
 import { FRAME, dot, line } from "./panels.js";
 
-const LEFT = 36, TOP = 22, SIDE = 42, FOOT = 20; // pixels: room for the pixel numbers, and for the weights along the sides
+const LEFT = 34, TOP = 22, SIDE = 40, FOOT = 20; // pixels: room for the pixel numbers, and for the weights along the sides
 const AREAS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7"]; // of the four neighbours, row by row; black is read on each
-const FONT = "system-ui, sans-serif";
+const FONT = "12px system-ui, sans-serif";
 
 // `trace`: see traced(); `look`: see readerOf().
 export function drawPiece(penFor, trace, look, mode, colors) {
-  const cubic = mode === "bicubic", count = cubic ? 6 : 4, cell = cubic ? 44 : 64;
+  const cubic = mode === "bicubic", count = cubic ? 6 : 4, cell = cubic ? 44 : 60;
   const pen = penFor(LEFT + count * cell + (cubic ? SIDE : 2), TOP + count * cell + (cubic ? FOOT : 2));
   const [left, top] = trace.place.map((value) => Math.floor(value) - count / 2 + 1);
   const piece = {
@@ -20,14 +20,33 @@ export function drawPiece(penFor, trace, look, mode, colors) {
   pen.clearRect(0, 0, pen.canvas.width, pen.canvas.height);
   drawPixels(piece, look, trace.neighbours);
   drawNumbers(piece);
-  if (mode === "nearest") drawNearest(piece, trace);
-  else if (cubic) drawCubic(piece, trace);
-  else drawAreas(piece, trace);
-  dot(pen, piece.at(...trace.place), cubic ? 4.5 : 5.5, "#D55E00", "#fff");
+  if (cubic) {
+    drawPlace(piece, trace.place, cubic); // below the numbers
+    drawCubic(piece, trace);
+  } else {
+    (mode === "nearest" ? drawNearest : drawAreas)(piece, trace);
+    drawPlace(piece, trace.place, cubic);
+  }
 }
 
-function write({ pen }, text, [x, y], color, { size = 12, align = "center", baseline = "middle", room = 60 } = {}) {
-  Object.assign(pen, { font: `${size}px ${FONT}`, textAlign: align, textBaseline: baseline, fillStyle: color });
+// A dot; or a ring, where it would hide a number.
+function drawPlace({ pen, at }, place, hollow) {
+  if (!hollow) return dot(pen, at(...place), 5.5, "#D55E00", "#fff");
+  for (const [color, thickness] of [["#fff", 5], ["#D55E00", 2.5]]) {
+    Object.assign(pen, { strokeStyle: color, lineWidth: thickness });
+    pen.beginPath();
+    pen.arc(...at(...place), 6, 0, 2 * Math.PI);
+    pen.stroke();
+  }
+}
+
+// `coat`: a colour around the letters, where there are lines behind them.
+function write({ pen }, text, [x, y], color, { align = "center", room = 60, coat = null } = {}) {
+  Object.assign(pen, { font: FONT, textAlign: align, textBaseline: "middle", fillStyle: color });
+  if (coat) {
+    Object.assign(pen, { strokeStyle: coat, lineWidth: 5, lineJoin: "round" });
+    pen.strokeText(text, x, y, room);
+  }
   pen.fillText(text, x, y, room);
 }
 
@@ -52,7 +71,7 @@ function drawPixels(piece, look, neighbours) {
       Object.assign(pen, { strokeStyle: colors("line"), lineWidth: 1 });
       pen.strokeRect(x, y, cell, cell);
       if (!neighbours.some((each) => each.row === row && each.column === column))
-        write(piece, levelText(level), at(column, row), inkOn(grey), { room: cell - 6 });
+        write(piece, levelText(level), at(column, row), inkOn(grey), { room: cell - 6, coat: color });
     }
 }
 
@@ -91,8 +110,8 @@ function drawAreas(piece, { place: [x, y], neighbours }) {
   neighbours.forEach(({ row, column, weight, level }, i) => {
     const [right, below] = [i % 2, i >> 1], [centreX, centreY] = at(column, row), reach = cell / 2 - 4;
     const edge = centreX + (right ? reach : -reach), outer = centreY + (below ? reach - 7 : 7 - reach);
-    const align = right ? "right" : "left", { grey } = greyOf(level);
-    write(piece, levelText(level), [edge, outer], inkOn(grey), { align });
+    const align = right ? "right" : "left", { grey, color } = greyOf(level);
+    write(piece, levelText(level), [edge, outer], inkOn(grey), { align, coat: color });
     chip(piece, printed(weight), [edge, outer + (below ? -15 : 15)], AREAS[i], right);
   });
 }
@@ -106,25 +125,25 @@ function chip(piece, text, [x, y], color, fromRight) {
 }
 
 function drawNearest(piece, { place, neighbours: [{ row, column, level }] }) {
-  const { pen, at, cell } = piece, [x, y] = at(column - 0.5, row - 0.5), { grey } = greyOf(level);
+  const { pen, at, cell } = piece, [x, y] = at(column - 0.5, row - 0.5), { grey, color } = greyOf(level);
   line(pen, [at(...place), at(column, row)], FRAME, 2);
   Object.assign(pen, { strokeStyle: FRAME, lineWidth: 4 });
   pen.strokeRect(x + 2, y + 2, cell - 4, cell - 4);
-  write(piece, levelText(level), [x + cell / 2, y + cell - 12], inkOn(grey));
+  write(piece, levelText(level), [x + cell / 2, place[1] > row ? y + 14 : y + cell - 13], inkOn(grey), { coat: color });
 }
 
 // bicubic: sixteen weights, each the product of one below its column and one beside its row.
 function drawCubic(piece, { across, down, neighbours }) {
   const { pen, at, cell, count, left, top, colors } = piece;
-  for (const { row, column, weight, level } of neighbours) {
-    const [x, y] = at(column, row), { grey } = greyOf(level);
-    write(piece, levelText(level), [x, y - 9], inkOn(grey), { room: cell - 4 });
-    write(piece, printed(weight), [x, y + 9], inkOn(grey), { room: cell - 4 });
+  for (const { row, column, weight, level, inside } of neighbours) {
+    const [x, y] = at(column, row), { grey, color } = greyOf(level), how = { room: cell - 4, coat: inside ? null : color };
+    write(piece, levelText(level), [x, y - 9], inkOn(grey), how);
+    write(piece, printed(weight), [x, y + 9], inkOn(grey), how);
   }
   const [x, y] = at(across[0].index - 0.5, down[0].index - 0.5);
   Object.assign(pen, { strokeStyle: FRAME, lineWidth: 2.5 });
   pen.strokeRect(x, y, 4 * cell, 4 * cell);
-  const color = (weight) => colors(weight < 0 ? "accent" : "ink");
+  const color = (weight) => colors(printed(weight).startsWith("−") ? "accent" : "ink");
   for (const { index, weight } of across)
     write(piece, printed(weight), [at(index, 0)[0], at(0, top + count - 0.5)[1] + FOOT / 2 + 1], color(weight));
   for (const { index, weight } of down)

@@ -12,25 +12,26 @@ const ARROWHEAD = 9, LEAST_MARK = 7; // pixels: of the arrow; the least side of 
 const SVG = "http://www.w3.org/2000/svg";
 
 const CAPTIONS = {
-  bilinear: "The place cuts the square between four centres into four areas. A pixel's weight is the area opposite to it: the nearer the pixel, the larger.",
+  bilinear: `The place cuts the square between four centres into four areas. A pixel's weight is the area
+    opposite to it: as much as a square of one pixel, laid on the place, would cover of it.`,
   nearest: "The nearest pixel gives its colour, alone.",
   bicubic: "Sixteen pixels. A weight is the number below its column times the number beside its row. Some are negative.",
 };
 
 const BELOW_PIXEL = `<div><p class="asks"></p><ol></ol></div>
-<div><figure><canvas class="piece" role="img"></canvas><figcaption></figcaption></figure></div>
-<div><div class="sums"></div><p class="colour"><span class="patch"></span><span class="grey"></span></p>
+<div class="around"><figure><canvas class="piece" role="img"></canvas><figcaption></figcaption></figure></div>
+<div class="answer"><div class="sums"></div><p class="colour"><span class="patch"></span><span class="grey"></span></p>
 <p class="outside"></p><p class="spoken" role="status"></p></div>`;
 
 // `desk`: see playground.js.
 export function pixelTool(desk) {
-  const output = desk.stage.querySelector("canvas.output"), mine = () => desk.state.tool === "pixel" && desk.state.scene;
+  const output = desk.stage.querySelector("canvas.output");
   const strip = Object.assign(document.createElement("p"), {
-    textContent: "Point at a pixel of the output. Click or tap: it stays. Arrow keys on the output: the next pixel; Home: the first.",
+    textContent: "Point at a pixel of the output; click or tap to keep it. Arrow keys: the next pixel; Home: the first.",
   });
   const below = Object.assign(document.createElement("div"), { className: "traced", innerHTML: BELOW_PIXEL });
   const answer = answerIn(below), arrow = arrowOver(desk, output);
-  let kept = null, pointed = null, pressed = null, now = null; // pixels are { row, column }
+  let kept = null, pointed = null, now = null; // pixels are { row, column }
 
   // The pixel that asks, inside the output as large as it is now.
   function asked() {
@@ -41,43 +42,13 @@ export function pixelTool(desk) {
     return { row: Math.min(pixel.row, height - 1), column: Math.min(pixel.column, width - 1) };
   }
 
-  function pixelUnder(event) {
-    const { out_height: height, out_width: width } = desk.state.scene, rect = output.getBoundingClientRect();
-    const nth = (share, count) => Math.min(Math.max(Math.floor(share * count), 0), count - 1);
-    return {
-      row: nth((event.clientY - rect.top) / rect.height, height),
-      column: nth((event.clientX - rect.left) / rect.width, width),
-    };
-  }
-
-  const ask = (pixel, stays) => {
+  // Let a pixel ask; null: the one that was kept. `stays`: whether it is kept when the pointer goes.
+  function ask(pixel, stays) {
     pointed = stays ? null : pixel;
     if (stays) kept = pixel;
     desk.refresh();
-  };
-  output.addEventListener("pointerdown", (event) => {
-    if (!mine() || event.button !== 0) return;
-    pressed = event.pointerId;
-    output.setPointerCapture(pressed);
-    ask(pixelUnder(event), true);
-  });
-  output.addEventListener("pointermove", (event) => {
-    if (!mine() || (event.pointerType === "touch" && event.pointerId !== pressed)) return;
-    ask(pixelUnder(event), event.pointerId === pressed);
-  });
-  const release = (event) => event.pointerId === pressed && (pressed = null);
-  output.addEventListener("pointerup", release);
-  output.addEventListener("pointercancel", release);
-  output.addEventListener("pointerleave", () => mine() && pointed && ask(null, false));
-  output.addEventListener("keydown", (event) => {
-    if (!mine() || event.ctrlKey || event.metaKey || event.altKey) return;
-    const { out_height: height, out_width: width } = desk.state.scene, { row, column } = asked(), step = PIXEL_STEPS[event.key];
-    if (!step && event.key !== "Home") return;
-    event.preventDefault();
-    event.stopPropagation();
-    const within = (value, count) => Math.min(Math.max(value, 0), count - 1);
-    ask(step ? { row: within(row + step[0], height), column: within(column + step[1], width) } : { row: 0, column: 0 }, true);
-  });
+  }
+  listen(output, desk, asked, ask);
 
   return {
     ruler: true, strip, below,
@@ -89,7 +60,7 @@ export function pixelTool(desk) {
       output.removeAttribute("tabindex");
       output.removeAttribute("aria-description");
       arrow.element.remove();
-      pointed = pressed = null;
+      pointed = null;
     },
     draw(pen, view, colors) {
       const { row, column } = asked();
@@ -105,6 +76,44 @@ export function pixelTool(desk) {
   };
 }
 
+// What mouse, finger and keys do on the output.
+function listen(output, desk, asked, ask) {
+  const mine = () => desk.state.tool === "pixel" && desk.state.scene;
+  const within = (value, count) => Math.min(Math.max(value, 0), count - 1);
+  let pressed = null;
+
+  function pixelUnder(event) {
+    const { out_height: height, out_width: width } = desk.state.scene, rect = output.getBoundingClientRect();
+    return {
+      row: within(Math.floor(((event.clientY - rect.top) / rect.height) * height), height),
+      column: within(Math.floor(((event.clientX - rect.left) / rect.width) * width), width),
+    };
+  }
+
+  output.addEventListener("pointerdown", (event) => {
+    if (!mine() || event.button !== 0) return;
+    pressed = event.pointerId;
+    output.setPointerCapture(pressed);
+    ask(pixelUnder(event), true);
+  });
+  output.addEventListener("pointermove", (event) => {
+    if (mine() && (event.pointerType !== "touch" || event.pointerId === pressed))
+      ask(pixelUnder(event), event.pointerId === pressed);
+  });
+  const release = (event) => event.pointerId === pressed && (pressed = null);
+  output.addEventListener("pointerup", release);
+  output.addEventListener("pointercancel", release);
+  output.addEventListener("pointerleave", () => mine() && ask(null, false));
+  output.addEventListener("keydown", (event) => {
+    const step = event.key === "Home" ? [-Infinity, -Infinity] : PIXEL_STEPS[event.key];
+    if (!mine() || !step || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const { out_height: height, out_width: width } = desk.state.scene, { row, column } = asked();
+    ask({ row: within(row + step[0], height), column: within(column + step[1], width) }, true);
+  });
+}
+
 // The neighbours, outlined on the input, and the place between them.
 function drawNeighbours(pen, view, { source, across, down }, { height, width, sampler_align_corners: align }) {
   // A pixel's edges on the ruler, which align_corners stretches so that the outer *centres* are at -1 and 1.
@@ -117,7 +126,7 @@ function drawNeighbours(pen, view, { source, across, down }, { height, width, sa
   dot(pen, view.toPanel(source), 3, "#D55E00", "#fff");
 }
 
-// The answer in words and numbers, and the enlarged piece. Returns a function ({ row, column, trace, colors }, desk) -> sentence.
+// The answer in words and numbers, and the enlarged piece: a function ({ row, column, trace, colors }, desk) -> a sentence.
 function answerIn(below) {
   const find = (selector) => below.querySelector(selector);
   let speaking = null;
@@ -127,7 +136,8 @@ function answerIn(below) {
     find(".asks").textContent = question;
     find("ol").innerHTML = stepsOf(trace, matrix(), row, column, scene)
       .map(({ text, ...lines }) => {
-        const sums = ["x", "y"].filter((name) => lines[name]).map((name) => `<span class="sum"><b>${name}</b>  ${lines[name]}</span>`);
+        const named = ["x", "y"].filter((name) => lines[name]);
+        const sums = named.map((name) => `<span class="sum"><b>${name}</b>  ${lines[name]}</span>`);
         return `<li><span class="what">${text}</span>${sums.join("")}</li>`;
       })
       .join("");
@@ -168,8 +178,11 @@ function arrowOver(desk, output) {
   const element = document.createElementNS(SVG, "svg");
   element.setAttribute("class", "asking");
   element.setAttribute("aria-hidden", "true");
-  element.innerHTML = `<rect class="coat" fill="none" stroke="#fff" stroke-width="5"/><rect class="pixel" fill="none" stroke="#D55E00" stroke-width="2.5"/>
-    <line class="coat" stroke="#fff" stroke-width="5"/><path class="coat" fill="#fff" stroke="#fff" stroke-width="3" stroke-linejoin="round"/>
+  element.innerHTML = `
+    <rect class="coat" fill="none" stroke="#fff" stroke-width="5"/>
+    <rect class="pixel" fill="none" stroke="#D55E00" stroke-width="2.5"/>
+    <line class="coat" stroke="#fff" stroke-width="5"/>
+    <path class="coat" fill="#fff" stroke="#fff" stroke-width="3" stroke-linejoin="round"/>
     <line class="arrow" stroke="#D55E00" stroke-width="2.5"/><path class="head" fill="#D55E00"/>`;
   const set = (selector, attributes) => {
     for (const shape of element.querySelectorAll(selector))
@@ -189,7 +202,8 @@ function arrowOver(desk, output) {
     const from = [panel.left - stage.left + (column + 0.5) * wide, panel.top - stage.top + (row + 0.5) * high];
     const [a, b] = [Math.max(wide, LEAST_MARK) + 3, Math.max(high, LEAST_MARK) + 3];
     set("rect", { x: from[0] - a / 2, y: from[1] - b / 2, width: a, height: b });
-    const length = Math.hypot(to[0] - from[0], to[1] - from[1]) || 1, [u, v] = [0, 1].map((i) => (to[i] - from[i]) / length);
+    const length = Math.hypot(to[0] - from[0], to[1] - from[1]) || 1;
+    const [u, v] = [0, 1].map((i) => (to[i] - from[i]) / length);
     const rim = Math.min(a / 2 / Math.abs(u), b / 2 / Math.abs(v), length); // where the arrow leaves the pixel's mark
     const neck = [to[0] - ARROWHEAD * u, to[1] - ARROWHEAD * v];
     set("line", { x1: from[0] + rim * u, y1: from[1] + rim * v, x2: neck[0], y2: neck[1] });

@@ -33,9 +33,11 @@ const MARKUP = `<style>${STYLE}</style>
 <div class="below"></div>`;
 
 // `names`: of the classes, for the bars. `network`: see network.js; or null. `tools`: which of TOOLS; `tool`: the one to start with.
-// `pixel`: [row, column] of the output pixel to ask first. `follow`: whether the network's θ is taken for each image. `hear`: a function that is told { theta, by, … } or { image }.
+// `pixel`: [row, column] of the output pixel to ask first. `follow`: whether the network's θ is taken for each image.
+// `hear`: a function that is told { theta, by, … } or { image }.
 export function playgroundIn(root, options) {
-  const { names = [], network = null, tools = ["hand"], tool = tools[0], follow = false, pixel = null, hear = () => {} } = options;
+  const { names = [], network = null, tools = ["hand"], tool = tools[0], follow = false, hear = () => {} } = options;
+  const { pixel = null } = options;
   root.innerHTML = MARKUP;
   root.classList.add("stn", "stn-theta");
   root.dataset.lmSuppressShortcuts = "true"; // no shortcut of JupyterLab may take the arrow keys for itself
