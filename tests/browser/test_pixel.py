@@ -3,6 +3,7 @@
 import re
 
 import lab
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -133,7 +134,7 @@ def test_the_arithmetic_on_other_rulers(script):
     _, lines, _, _ = steps(script, (14, 5), **turned, **aligned)
     assert lines[0] == "2·5/27 − 1 = −0.63"
     assert lines[2] == "0.80·(−0.63) − 0.60·0.04 + 0.00 = −0.53"
-    assert lines[4] == "(−0.53 + 1)/2·27 = 6.4" or lines[4] == "(−0.53 + 1)/2·27 ≈ 6.4"
+    assert lines[4] == "(−0.53 + 1)/2·27 ≈ 6.4"
     assert len(lines) == 6  # it does not only shift
     assert steps(script, (14, 5), theta=SHIFT, **aligned)[1][6] == "5 + 0.4 · 13.5 = 10.4"
     for mixed in ({"grid_align_corners": True}, {"output_size": 14}):
@@ -281,7 +282,8 @@ def test_by_finger(open_at):
 
 
 ENDS = """() => {
-    const stage = document.querySelector(".stage").getBoundingClientRect(), find = (s) => document.querySelector(`.asking ${s}`);
+    const stage = document.querySelector(".stage").getBoundingClientRect();
+    const find = (name) => document.querySelector(`.asking ${name}`);
     const line = find("line.arrow"), tip = find("path.head").getAttribute("d").split(" ").slice(1, 3).map(Number);
     const rect = find("rect.pixel"), number = (shape, name) => Number(shape.getAttribute(name));
     return {
@@ -317,6 +319,7 @@ def test_the_arrow_goes_from_the_pixel_to_its_place(open_at, width):
     assert_arrow_from(page, 14, 5, (0.4 - y, x))
     page.set_viewport_size({"width": 1366 + 360 - width, "height": 768})  # from side by side to one above the other
     assert_arrow_from(page, 14, 5, (0.4 - y, x))
+    output_of(page).scroll_into_view_if_needed()
     page.mouse.click(*middle_of(page, 14, 20))
     assert_arrow_from(page, 14, 20, (0.4 - y, 41 / 28 - 1))
 
@@ -359,7 +362,8 @@ def test_the_colour_shown_is_that_of_the_output_and_of_torch(open_at, mode, padd
         assert drawn == level
         assert abs(level - int(expected[row, column])) <= 1
         total = page.locator(".sums .sum").last.inner_text()
-        assert min(max(int(re.search(r"−?\d+$", total)[0].replace("−", "-")), 0), 255) == level
+        result = float(re.search(r"−?[\d.]+$", total)[0].replace("−", "-"))
+        assert min(max(round(result), 0), 255) == level
 
 
 def turned_by_20():
@@ -401,10 +405,9 @@ def test_the_piece_shows_the_pixels_around_the_place(open_at):
     picture = lab.picture_of(canvas)
     for row in range(13, 17):
         for column in range(9, 13):
-            corner = 34 + 60 * (column - 9) + 3, 22 + 60 * (row - 13) + 57  # away from its number
-            expected = DIGITS.images[0, 0, row, column].item()
-            if (row, column) not in [(15, 10), (15, 11)]:  # numbers stand there
-                assert abs(picture.getpixel(corner)[0] - expected) <= 1, (row, column)
+            edge = 57 if row == 15 else 3  # between the numbers, off the areas
+            grey = picture.getpixel((34 + 60 * (column - 9) + 30, 22 + 60 * (row - 13) + edge))[0]
+            assert abs(grey - DIGITS.images[0, 0, row, column].item()) <= 1, (row, column)
     label = canvas.get_attribute("aria-label")
     level = DIGITS.images[0, 0, 14, 10].item()
     assert f"column 10, row 14: grey level {level}, weight 0.40" in label
