@@ -17,20 +17,23 @@ from stncourse.playground.scene import DIRECTIONS, MODES, PADDINGS, Settings, re
 
 DIGITS = load_digits("test", source="offline").subset(slice(20))
 SHIFT = (1, 0, 0.4, 0, 1, 0)
-# Of all output pixels: whether each sum is what sampled() has there, how far off its neighbours' sum is, the levels.
+# Of all output pixels: whether each sum is what sampled() has there, how far off its neighbours' sum is,
+# how far its neighbours lie from the place; the levels.
 TRACE = """([pixels, scene, theta]) => {
     const image = Uint8Array.from(pixels), matrix = scene.inverse ? script.invert(theta) : theta;
     const all = script.sampled(image, matrix, scene), levels = [];
-    let same = true, apart = 0;
+    let same = true, apart = 0, far = 0;
     for (let row = 0, i = 0; row < scene.out_height; row++)
         for (let column = 0; column < scene.out_width; column++, i++) {
-            const { sum, level, neighbours } = script.traced(image, matrix, row, column, scene);
+            const { sum, level, neighbours, place } = script.traced(image, matrix, row, column, scene);
             same &&= sum === all[i];
             const mixed = neighbours.reduce((total, { weight, level }) => total + weight * level, 0);
             apart = Math.max(apart, Math.abs(mixed - sum));
             levels.push(level);
+            for (const each of neighbours)
+                far = Math.max(far, Math.abs(each.column - place[0]), Math.abs(each.row - place[1]));
         }
-    return [same, apart, levels];
+    return [same, apart, far, levels];
 }"""
 STEPS = """([pixels, scene, theta, row, column]) => {
     const matrix = scene.inverse ? script.invert(theta) : theta;
@@ -87,9 +90,10 @@ def test_the_trace_adds_up_to_what_the_sampler_and_torch_say(script):
         *(at_random(generator) for _ in range(200)),
     ]:
         told = [image.flatten().tolist(), scene(image, settings), list(settings.theta)]
-        same, apart, levels = script.evaluate(TRACE, told)
+        same, apart, far, levels = script.evaluate(TRACE, told)
         assert same, settings
         assert apart < 1e-6, settings
+        assert far <= {"nearest": 0.5, "bilinear": 1, "bicubic": 2}[settings.mode], settings
         off = (torch.tensor(levels) - render(image, settings).pixels.flatten().int()).abs()
         # Rounding decides between two neighbours in `nearest`, and between two halves of a far reflection.
         different += int((off > 1).sum())
@@ -250,18 +254,19 @@ def test_by_mouse(open_at):
 
 
 def test_by_keyboard(open_at):
-    page = open_at()
+    page = open_at(viewport={"width": 1366, "height": 400})  # which could be scrolled by the keys
     for _ in range(20):
         page.keyboard.press("Tab")
         if output_of(page).evaluate("canvas => canvas === document.activeElement"):
             break
     style = output_of(page).evaluate("canvas => getComputedStyle(canvas).outlineStyle")
+    scrolled = page.evaluate("scrollY")
     assert style == "solid"  # the focus is seen, as that of everything here
     for key, pixel in [("ArrowLeft", (14, 4)), ("ArrowUp", (13, 4)), ("ArrowRight", (13, 5)), ("ArrowDown", (14, 5)),
                        ("Home", (0, 0)), ("ArrowUp", (0, 0)), ("ArrowLeft", (0, 0))]:  # fmt: skip
         page.keyboard.press(key)
         assert asked(page) == pixel, key
-    assert page.evaluate("scrollY") == 0
+    assert page.evaluate("scrollY") == scrolled
     described = output_of(page).get_attribute("aria-description")
     assert described.startswith("Output pixel at column 0, row 0: “the colour at (")
     page.get_by_role("button", name="move the frame").click()
@@ -433,11 +438,14 @@ theta_playground(load_digits("test", source="offline"), theta={theta}, index=287
     level = int(playground.root.locator(".grey").inner_text().removeprefix("grey level "))
     assert abs(level - expected[7, 3]) <= 1
     output.focus()
-    selected = page.evaluate("[...document.querySelectorAll('.jp-Cell')].map(cell => cell.className)")
+    selected = page.evaluate("[...document.querySelectorAll('.jp-Cell')].map(cell => cell.matches('.jp-mod-active'))")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
     until(lambda: "“the colour at (4.4, 8.8), please”" in asks.inner_text(), "the keys ask the next pixel")
-    assert page.evaluate("[...document.querySelectorAll('.jp-Cell')].map(cell => cell.className)") == selected
+    assert (
+        page.evaluate("[...document.querySelectorAll('.jp-Cell')].map(cell => cell.matches('.jp-mod-active'))")
+        == selected
+    )
     box = output.bounding_box()
     page.mouse.move(box["x"] + 20.5 * 8, box["y"] + 2.5 * 8)
     until(lambda: "column 20, row 2:" in asks.inner_text(), "the mouse asks")
