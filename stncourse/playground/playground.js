@@ -9,6 +9,7 @@ import { answersIn } from "./answers.js";
 import { placeOn, reachFor, within } from "./hand.js";
 import { handlesOn, stalkEnd } from "./handles.js";
 import { FRAME, INPUT, drawColumns, drawFrame, drawImage, drawOutput, drawRuler, line, viewOf } from "./panels.js";
+import { pixelTool } from "./pixel.js";
 import { STYLE } from "./style.js";
 
 // What a tool is: text (of its button), help; and, as far as it has them, a function of the desk that makes { strip, below: elements
@@ -17,7 +18,7 @@ const TOOLS = {
   hand: { text: "move the frame", help: "Drag the frame, a corner, an edge or the round handle; or press Tab and the arrow keys." },
   draw: { text: "draw a digit" },
   pull: { text: "pull" },
-  pixel: { text: "ask a pixel" },
+  pixel: { text: "ask a pixel", make: pixelTool },
 };
 
 const MARKUP = `<style>${STYLE}</style>
@@ -32,9 +33,11 @@ const MARKUP = `<style>${STYLE}</style>
 <div class="below"></div>`;
 
 // `names`: of the classes, for the bars. `network`: see network.js; or null. `tools`: which of TOOLS; `tool`: the one to start with.
-// `follow`: whether the network's θ is taken for each image. `hear`: a function that is told { theta, by, … } or { image }.
+// `pixel`: [row, column] of the output pixel to ask first. `follow`: whether the network's θ is taken for each image.
+// `hear`: a function that is told { theta, by, … } or { image }.
 export function playgroundIn(root, options) {
   const { names = [], network = null, tools = ["hand"], tool = tools[0], follow = false, hear = () => {} } = options;
+  const { pixel = null } = options;
   root.innerHTML = MARKUP;
   root.classList.add("stn", "stn-theta");
   root.dataset.lmSuppressShortcuts = "true"; // no shortcut of JupyterLab may take the arrow keys for itself
@@ -43,7 +46,7 @@ export function playgroundIn(root, options) {
   const showAnswers = names.length ? answersIn(find(".answering"), names) : null;
   const state = {
     scene: null, images: null, label: null, theta: IDENTITY, tool, follow, ruler: false, network,
-    levels: null, probabilities: null, reach: 1.5, held: false, busy: false,
+    levels: null, probabilities: null, pixel, reach: 1.5, held: false, busy: false,
   };
   const refresh = onceAFrame(draw);
   let last = IDENTITY, stopGliding = () => {}, speaking = null;

@@ -2,6 +2,7 @@
 
 import { THEME } from "../browser/screen.js";
 import { FRAME, IMAGE, INPUT } from "./panels.js";
+import { PIXEL_STYLE } from "./pixel_style.js";
 
 export const STYLE = `${THEME}
 .stn-theta .tools, .stn-theta .looks, .stn-theta .strip { display: flex; flex-wrap: wrap; gap: 6px 8px; align-items: center; margin: 0 0 8px; }
@@ -48,4 +49,5 @@ export const STYLE = `${THEME}
 .stn-theta .rows .bar { display: block; height: 100%; width: calc(100% * var(--p, 0)); background: var(--stn-line); }
 .stn-theta .answers .best .bar { background: var(--stn-accent); } .stn-theta .answers .best .name { font-weight: bold; }
 .stn-theta .answers .truth .name { text-decoration: underline 2px; }
+${PIXEL_STYLE}
 @media (max-width: 520px) { .stn-theta .out { width: 100%; } .stn-theta .out canvas { width: ${IMAGE}px; } }`;

@@ -9,7 +9,7 @@ import torch
 from stncourse import _check
 from stncourse.device import resolve_device
 from stncourse.figures.shown import label_name
-from stncourse.playground.browser_picture import BrowserPicture, starting
+from stncourse.playground.browser_picture import BrowserPicture, first_pixel, starting
 from stncourse.playground.controls import BROWSER, DigitControls, Presets, SamplingControls, Sliders, ThetaBoxes
 from stncourse.playground.opponent import (
     Score,
@@ -43,6 +43,7 @@ def theta_playground(
     *,
     tool="hand",
     follow=False,
+    pixel=None,
 ):
     """Move θ by hand and watch digits warp, live. The frame on the input can be dragged; the sliders follow.
 
@@ -63,6 +64,7 @@ def theta_playground(
             nothing but ipywidgets in the page, and has sliders in place of the hand. Both show the same pixels.
         tool: which of ``TOOLS`` is in hand at the start.
         follow: whether the model's STN looks at each new image, and at a drawing while it is drawn.
+        pixel: ``(row, column)`` of the output pixel that ``tool="pixel"`` asks first; default: the middle one.
 
     Returns:
         ThetaPlayground: a widget that shows itself as the last value of a cell. ``.settings`` is what it is set to,
@@ -80,7 +82,7 @@ def theta_playground(
     >>> playground.frame.words
     'The digit comes out moved left by 0.40.'
     """
-    return ThetaPlayground(digits, model, controls, theta, index, count, device, tool=tool, follow=follow)
+    return ThetaPlayground(digits, model, controls, theta, index, count, device, tool=tool, follow=follow, pixel=pixel)
 
 
 class ThetaPlayground(widgets.VBox):
@@ -98,6 +100,7 @@ class ThetaPlayground(widgets.VBox):
         *,
         tool="hand",
         follow=False,
+        pixel=None,
     ):
         if not isinstance(controls, (tuple, list)):
             raise TypeError(f"controls: expected a tuple of names, got {_check.describe(controls)}")
@@ -116,6 +119,7 @@ class ThetaPlayground(widgets.VBox):
             raise ValueError(f"count: expected 1 to 4, got {count}")
         device = device if isinstance(device, str) and device == BROWSER else str(resolve_device(device))
         self._start, self._weights = starting(self.model, self.digits, controls, tool, follow)
+        self._start["pixel"] = first_pixel(pixel, Settings(**sampled).size_for(self.digits.images), controls)
         self.pose = Pose(theta)
         self.frame, self._controls, self._first_theta = None, controls, self.pose.theta
         self._score = Score()
