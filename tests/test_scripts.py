@@ -14,7 +14,7 @@ from stncourse.browser.scripts import joined
 
 FOLDER = Path(stncourse.__file__).parent
 SCRIPTS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.js"))
-PURE = ("browser/network.js", "browser/pose.js", "browser/stn.js")  # they need no page
+PURE = ("browser/network.js", "browser/pose.js", "browser/stn.js", "browser/trace.js")  # they need no page
 IMPORT = re.compile(r'import\s*\{([^}]*)\}\s*from\s*"(\.[\w./]+)"')
 
 
