@@ -1,9 +1,11 @@
 // How the θ playground looks, in a notebook and in a page.
 
 import { THEME } from "../browser/screen.js";
+import { DRAWING } from "./drawing_style.js";
 import { FRAME, IMAGE, INPUT } from "./panels.js";
 
 export const STYLE = `${THEME}
+${DRAWING}
 .stn-theta .tools, .stn-theta .strip { display: flex; flex-wrap: wrap; gap: 6px 8px; align-items: center; margin: 0 0 8px; }
 .stn-theta .tools label { display: inline-flex; gap: 5px; align-items: center; min-height: 30px; margin-left: 4px; }
 .stn-theta .stage { position: relative; display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: flex-start; max-width: 100%; }
