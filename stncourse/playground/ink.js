@@ -2,7 +2,7 @@
 // list. A stroke is { places, width, erases }: its places [x, y] and its width in pixels of the image, whose centres are
 // whole numbers.
 
-const EDGE = 1.5; // pixels from white to black across a line's border, as in MNIST's digits
+const EDGE = 1; // pixels from white to black across a line's border, as in MNIST's digits
 const APART = 0.4; // pixels: places that lie closer are one
 export const THICKNESS = { thin: 1.6, medium: 2.2, thick: 3 }; // pixels, of a line in an image of 28 × 28
 
@@ -47,11 +47,17 @@ function distance([x, y], [ax, ay], [bx, by]) {
 
 // A freehand line without its corners: each is cut off, twice. Its ends stay.
 function smoothed(places) {
-  let line = places.filter(([x, y], i) => !i || Math.hypot(x - places[i - 1][0], y - places[i - 1][1]) >= APART);
+  const end = places[places.length - 1];
+  let line = [places[0]];
+  for (const [x, y] of places) {
+    const [lastX, lastY] = line[line.length - 1];
+    if (Math.hypot(x - lastX, y - lastY) >= APART) line.push([x, y]);
+  }
+  if (places.length > 1) line[Math.max(line.length - 1, 1)] = end;
   const between = (a, b, share) => [a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])];
   for (let i = 0; i < 2 && line.length > 2; i++) {
     const cut = line.slice(1).flatMap((place, k) => [between(line[k], place, 0.25), between(line[k], place, 0.75)]);
-    line = [line[0], ...cut.slice(1, -1), line[line.length - 1]];
+    line = [line[0], ...cut.slice(1, -1), end];
   }
   return line;
 }
