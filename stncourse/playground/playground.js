@@ -217,11 +217,12 @@ export function playgroundIn(root, options) {
   return {
     desk,
     showAnswers,
-    // What to show from now on: any of scene, images, theta, label.
+    // What to show from now on: any of scene, images, theta, label; `drawn`: whether the first image is a drawing.
     show(news) {
       const another = news.images && state.images && news.images.some((value, i) => value !== state.images[i]);
       Object.assign(state, news);
-      if (state.follow && (another || !state.looked)) {
+      // A drawing that comes from the owner is another view's, which moves the frame itself.
+      if (state.follow && ((another && !state.drawn) || !state.looked)) {
         state.looked = true;
         desk.moveTo(chooseTheta(network, desk.image()), "STN");
       }

@@ -13,13 +13,14 @@ async function render({ model, el }) {
   const { names, tools, tool, follow, scale } = model.get("start");
   const network = scale ? networkOf(bytes(model, "weights"), scale) : null;
   // The last thing that the hand did here, until the kernel's scene has heard of it: θ, and the sliders' values then.
-  let { number = 0, sketch = 0 } = model.get("hand"), hand = null; // numbers go on where another view of this has got to
+  let number = 0, hand = null, sketch = 0;
   const playground = playgroundIn(el, { names, network, tools, tool, follow, hear });
   const values = () => sliders.map((slider) => slider.get("value"));
   const movedFrom = (base) => values().map((value, i) => Math.abs(value - base.sliders[i]) > 1e-6);
 
   function hear({ theta, image, ...more }) {
-    number = (model.get("hand").number ?? 0) + 1;
+    const before = model.get("hand"); // of whatever view
+    number = (before.number ?? 0) + 1;
     if (image) {
       sketch = number;
       model.set("drawing", new DataView(Uint8Array.from(image).buffer));
@@ -27,7 +28,7 @@ async function render({ model, el }) {
     if (theta) hand = { theta, sliders: values(), parameters: Object.values(decompose(theta) ?? {}) };
     // While the kernel is busy, only the last word reaches it: a drawing must not swallow the move before it.
     theta ??= hand && !movedFrom(hand).includes(true) ? hand.theta : null;
-    model.set("hand", { theta, number, sketch, ...more });
+    model.set("hand", { theta, number, sketch: image ? number : (before.sketch ?? 0), ...more });
     model.save_changes();
   }
 

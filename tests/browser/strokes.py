@@ -3,6 +3,15 @@
 import math
 
 MIDDLE = (20.5, 20.5)  #: of an image of 42 × 42, in pixels
+#: What the input's canvas shows: grey levels at the centres of the image's pixels; -1 where something lies over one.
+SHOWN = """canvas => {
+    const [side, size] = [canvas.width * 2 / 3, 42], pen = canvas.getContext("2d");
+    const at = (i) => Math.floor(canvas.width / 6 + (i + 0.5) * side / size);
+    return Array.from({ length: size * size }, (_, i) => {
+        const [r, g, b] = pen.getImageData(at(i % size), at(Math.floor(i / size)), 1, 1).data;
+        return r === g && g === b ? r : -1;
+    });
+}"""
 
 
 def arc(center, radii, start, end, steps):

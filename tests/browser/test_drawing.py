@@ -7,8 +7,7 @@ import lab
 import numpy as np
 import pytest
 import torch
-from lab import until
-from strokes import DIGITS, MIDDLE, close, digit_at, draw_by_mouse, draw_by_touch, screen_places
+from strokes import DIGITS, MIDDLE, SHOWN, close, digit_at, draw_by_mouse, draw_by_touch, screen_places
 
 from stncourse import load_digits, load_pretrained, normalize
 from stncourse.__main__ import main
@@ -20,15 +19,6 @@ INK = """([drawings, size]) => drawings.map((strokes) => Array.from(script.inkOf
 SPOIL = """([strokes, numbers]) => {
     const random = () => numbers.shift();
     return script.spoiled(strokes, { height: 42, width: 42 }, random);
-}"""
-#: What the input's canvas shows: grey levels at the centres of the image's pixels; -1 where something lies over one.
-SHOWN = """canvas => {
-    const [side, size] = [canvas.width * 2 / 3, 42], pen = canvas.getContext("2d");
-    const at = (i) => Math.floor(canvas.width / 6 + (i + 0.5) * side / size);
-    return Array.from({ length: size * size }, (_, i) => {
-        const [r, g, b] = pen.getImageData(at(i % size), at(Math.floor(i / size)), 1, 1).data;
-        return r === g && g === b ? r : -1;
-    });
 }"""
 
 
@@ -439,15 +429,3 @@ def test_each_move_of_the_pen_is_quick(pad):
     assert pad.bars().argmax() == 8
     print(f"a move of the pen: {statistics.median(took):.1f} ms, nine of ten under {took[len(took) * 9 // 10]:.1f} ms")
     assert statistics.median(took) < 50
-
-
-# In JupyterLab, where Python gets the drawing
-
-GAME = """from stncourse import *
-playground = theta_playground(model="pretrained", tool="draw")
-playground"""
-SAVE = """import time
-import numpy as np
-while not stop.exists(): time.sleep(0.1)
-np.savez(f"{name}.npz", image=playground.image.numpy(), output=playground.frame.pixels.numpy(),
-         theta=playground.settings.theta, probabilities=playground.probabilities())"""
