@@ -58,7 +58,6 @@ export function drawingOn(desk) {
   function begin(place) {
     if (!followed) desk.follow();
     followed = true;
-    forgetIfGone();
     stroke = { places: [inPixels(place)], width: widthOf(thickness, state.scene), erases };
     past.push(now);
     put({ strokes: [...now.strokes, stroke], whole: null });
@@ -83,7 +82,7 @@ export function drawingOn(desk) {
   // Another digit was chosen, or another view of this playground was drawn on.
   function forgetIfGone() {
     if (isOnShow()) return;
-    if (stroke) pad.lift();
+    pad.lift();
     [now, past, pixels] = [EMPTY, [], null];
   }
 
