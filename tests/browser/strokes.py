@@ -1,6 +1,14 @@
 """Digits as a beginner draws them, and hands that draw them."""
 
+import itertools
 import math
+
+import lab
+import numpy as np
+import torch
+
+from stncourse import load_pretrained
+from stncourse.browser.scripts import joined
 
 MIDDLE = (20.5, 20.5)  #: of an image of 42 × 42, in pixels
 #: What the input's canvas shows: grey levels at the centres of the image's pixels; -1 where something lies over one.
@@ -12,6 +20,9 @@ SHOWN = """canvas => {
         return r === g && g === b ? r : -1;
     });
 }"""
+
+INK = """([drawings, size]) => drawings.map((strokes) => 
+    Array.from(script.inkOf(strokes, { height: size, width: size })))"""
 
 
 def arc(center, radii, start, end, steps):
@@ -42,7 +53,7 @@ DIGITS = {
 def close(line, apart=0.03):
     """The same line with places as close as a hand's."""
     places = [line[0]]
-    for (a, b), (c, d) in zip(line, line[1:], strict=False):
+    for (a, b), (c, d) in itertools.pairwise(line):
         steps = max(1, round(math.hypot(c - a, d - b) / apart))
         places += [[a + (c - a) * i / steps, b + (d - b) * i / steps] for i in range(1, steps + 1)]
     return places
@@ -82,3 +93,32 @@ def draw_by_touch(page, places):
         points = [] if place is None else [{"x": place[0], "y": place[1]}]
         session.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
     session.detach()
+
+
+def stroke(places, width=3.3, erases=False):
+    return {"places": places, "width": width, "erases": erases}
+
+
+def playing():
+    """The shipped network as the playground has it: what it pads with is black."""
+    model = load_pretrained().eval()
+    model.stn.sampler.padding_value = -0.1307 / 0.3081
+    return model
+
+
+class InkPage:
+    """Function: lists of strokes -> images ``(N, 1, size, size)``, as the browser draws them."""
+
+    def __init__(self, page):
+        self.page = page
+        lab.load_script(page, joined("playground/ink.js"))
+
+    def __call__(self, drawings, size=42):
+        return torch.tensor(self.page.evaluate(INK, [drawings, size]), dtype=torch.uint8).reshape(-1, 1, size, size)
+
+
+def output_pixels(canvas, size=42):
+    """The output as its canvas shows it."""
+    picture = np.asarray(lab.picture_of(canvas).convert("L"))
+    at = ((np.arange(size) + 0.5) * len(picture) / size).astype(int)
+    return torch.tensor(picture[at][:, at].copy())

@@ -3,7 +3,6 @@
 import lab
 import numpy as np
 import pytest
-import torch
 from lab import until
 from strokes import DIGITS, MIDDLE, SHOWN, draw_by_mouse, screen_places
 
