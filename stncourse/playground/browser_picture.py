@@ -54,9 +54,12 @@ class BrowserPicture(anywidget.AnyWidget):
     images = traitlets.Bytes().tag(sync=True)  #: raw grey levels of the digits on show
     #: ``scene``; θ, with the sliders' exact ``parameters`` and values that it was made for; the digit's ``label``.
     scene = traitlets.Dict().tag(sync=True)
-    #: What the hand did last: its number; θ and who moved it; ``sketch``, the number of the drawing.
+    #: What the hand did last: its number; θ and who moved it; ``sketch``, its number when it last drew.
     hand = traitlets.Dict().tag(sync=True)
-    drawing = traitlets.Bytes().tag(sync=True)  #: what was drawn, as grey levels
+    #: What was drawn, as grey levels; nothing where the hand gave the digit back. A page sends a memoryview.
+    drawing = traitlets.Bytes().tag(
+        sync=True, from_json=lambda value, _: bytes(value) if isinstance(value, memoryview) else value
+    )
 
     def show(self, images, scene, pose, label):
         """Send what is to be drawn, in one message."""

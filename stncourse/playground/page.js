@@ -50,6 +50,7 @@ export function pageIn(root, { digits, labels, names, weights, scale, sliders, p
   }
   function hear(event) {
     if (event.theta) put(event.theta);
+    if (event.image?.length === 0) show(true); // nothing was drawn
   }
   function put(to) {
     theta = to;

@@ -6,6 +6,7 @@ import { IDENTITY, invert, words } from "../browser/pose.js";
 import { colorsOf, followTheme, glide, onceAFrame, sharpPen } from "../browser/screen.js";
 import { sampled } from "../browser/stn.js";
 import { answersIn } from "./answers.js";
+import { drawingOn } from "./drawing.js";
 import { placeOn, reachFor, within } from "./hand.js";
 import { handlesOn, stalkEnd } from "./handles.js";
 import { FRAME, INPUT, drawColumns, drawFrame, drawImage, drawOutput, drawRuler, line, viewOf } from "./panels.js";
@@ -16,7 +17,7 @@ import { STYLE } from "./style.js";
 // of its own; enter, leave: called when it is chosen, and no more; draw(pen, view, colors): over the input; update(): after each drawing }.
 const TOOLS = {
   hand: { text: "move the frame", help: "Drag the frame, a corner, an edge or the round handle; or press Tab and the arrow keys." },
-  draw: { text: "draw a digit" },
+  draw: { text: "draw a digit", make: drawingOn },
   pull: { text: "pull" },
   pixel: { text: "ask a pixel", make: pixelTool },
 };
@@ -70,12 +71,17 @@ export function playgroundIn(root, options) {
       }
       const theta = state.scene.inverse ? invert(matrix) : matrix;
       if (!theta || theta.some((value) => !(Math.abs(value) <= 1e6))) return;
-      state.theta = theta.map((value) => Math.round(1e6 * value) / 1e6);
+      state.theta = Array.from(theta, (value) => Math.round(1e6 * value) / 1e6);
       hear({ theta: state.theta, by, ...more });
       refresh();
     },
+    // The network follows from now on, from the next image: no glide.
+    follow() {
+      if (network) state.follow = followBox.checked = true;
+    },
     // Another image in place of the first: a drawing.
     setImage(pixels) {
+      if (state.follow) stopGliding();
       state.images = Uint8Array.from([...pixels, ...state.images.subarray(pixels.length)]);
       state.label = null;
       hear({ image: pixels });
@@ -215,11 +221,12 @@ export function playgroundIn(root, options) {
   return {
     desk,
     showAnswers,
-    // What to show from now on: any of scene, images, theta, label.
+    // What to show from now on: any of scene, images, theta, label; `drawn`: whether the first image is a drawing.
     show(news) {
       const another = news.images && state.images && news.images.some((value, i) => value !== state.images[i]);
       Object.assign(state, news);
-      if (state.follow && (another || !state.looked)) {
+      // A drawing that comes from the owner is another view's, which moves the frame itself.
+      if (state.follow && ((another && !state.drawn) || !state.looked)) {
         state.looked = true;
         stopGliding();
         desk.moveTo(chooseTheta(network, desk.image()), "STN");

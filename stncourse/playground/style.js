@@ -1,10 +1,12 @@
 // How the θ playground looks, in a notebook and in a page.
 
 import { THEME } from "../browser/screen.js";
+import { DRAWING } from "./drawing_style.js";
 import { FRAME, IMAGE, INPUT } from "./panels.js";
 import { PIXEL_STYLE } from "./pixel_style.js";
 
 export const STYLE = `${THEME}
+${DRAWING}
 .stn-theta .tools, .stn-theta .looks, .stn-theta .strip { display: flex; flex-wrap: wrap; gap: 6px 8px; align-items: center; margin: 0 0 8px; }
 .stn-theta .tools:empty, .stn-theta .strip:empty { display: none; }
 .stn-theta .looks label { display: inline-flex; gap: 5px; align-items: center; min-height: 30px; margin-left: 4px; }

@@ -123,7 +123,7 @@ class ThetaPlayground(widgets.VBox):
         self.pose = Pose(theta)
         self.frame, self._controls, self._first_theta = None, controls, self.pose.theta
         self._score = Score()
-        self._drawing = None
+        self._drawing, self._sketch = None, 0
         self.digit = DigitControls(self.digits, index, count, changed=self._on_digit, counted=self._show)
         self.sampling = SamplingControls(
             Settings(**sampled), self.digits.images, device, changed=self._on_sampling, device_changed=self._show
@@ -258,9 +258,10 @@ class ThetaPlayground(widgets.VBox):
 
     def _on_hand(self, change):
         """The hand, or the network in the browser, has moved the frame there, or drawn."""
-        hand, size = change["new"], tuple(self.digits.images.shape[-2:])
-        if hand.get("sketch") and len(self.drawn.drawing) == size[0] * size[1]:
-            self._drawing = torch.frombuffer(bytearray(self.drawn.drawing), dtype=torch.uint8).reshape(1, 1, *size)
+        hand = change["new"]
+        if hand.get("sketch", 0) != self._sketch:  # else it is the one before, and may be forgotten by now
+            self._sketch = hand["sketch"]
+            self._take(self.drawn.drawing)
         if hand.get("by") in ("STN", "pull") and not hand.get("look") and self._drawing is None:
             self._score.helped.add(self.number.value)
         if hand.get("theta") is None:
@@ -270,6 +271,14 @@ class ThetaPlayground(widgets.VBox):
         self.pose.put(hand["theta"])
         if hand.get("look"):
             self._judge(tuple(hand.get("before") or before))
+
+    def _take(self, drawing):
+        """What was drawn; nothing gives the digit back; one of another size is none."""
+        size = self.digits.images.shape[-2:]
+        if not drawing:
+            self._drawing = None
+        elif len(drawing) == size.numel():
+            self._drawing = torch.frombuffer(bytearray(drawing), dtype=torch.uint8).reshape(1, 1, *size)
 
     # The model
 
