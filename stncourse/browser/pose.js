@@ -23,8 +23,16 @@ export function invert([a, b, tx, c, d, ty]) {
 
 // What θ (output → input) does to what is seen, as a sentence.
 export function words(theta) {
+  const done = changes(theta);
+  return done
+    ? `The digit comes out ${done}.`
+    : "θ is singular: every output pixel looks at one line or point, so the digit is lost.";
+}
+
+// The same in a few words: "moved left by 0.40", "unchanged"; null where θ is singular.
+export function changes(theta) {
   const inverse = invert(theta);
-  if (!inverse) return "θ is singular: every output pixel looks at one line or point, so the digit is lost.";
+  if (!inverse) return null;
   const [a, b, shiftX, c, d, shiftY] = inverse;
   let scaleX = Math.hypot(a, c), turn = (Math.atan2(c, a) * 180) / Math.PI;
   let scaleY = (a * d - b * c) / scaleX;
@@ -48,5 +56,5 @@ export function words(theta) {
     parts.push(`turned ${Math.abs(turn).toFixed(0)}° ${turn > 0 ? "clockwise" : "counter-clockwise"}`);
   for (const [shift, less, more] of [[shiftX, "left", "right"], [shiftY, "up", "down"]])
     if (Math.abs(shift) >= 0.005) parts.push(`moved ${shift > 0 ? more : less} by ${Math.abs(shift).toFixed(2)}`);
-  return `The digit comes out ${parts.join(", ") || "unchanged"}.`;
+  return parts.join(", ") || "unchanged";
 }
