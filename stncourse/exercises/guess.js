@@ -8,21 +8,29 @@ import { ghostIn } from "./guesses/ghost.js";
 const KINDS = {
   choice: [choiceIn, "Choose one. The answer comes when you have."],
   number: [numberIn, "Move the slider, then commit."],
-  digit: [ghostIn, "Drag the blue ghost to where the digit will come out; or press Tab to reach it, then the arrow keys (with Shift: small steps)."],
-  curve: [curveIn, "Draw with the mouse or a finger; or press Tab to reach the axes: ← → choose a point, ↑ ↓ move it (with Shift: small steps)."],
+  digit: [
+    ghostIn,
+    "Drag the blue ghost to where the digit will come out; or press Tab to reach it, then the arrow keys " +
+      "(with Shift: small steps).",
+  ],
+  curve: [
+    curveIn,
+    "Draw with the mouse or a finger; or press Tab to reach the axes: ← → choose a point, ↑ ↓ move it " +
+      "(with Shift: small steps).",
+  ],
 };
 
 // The colours are JupyterLab's, where they are known, else the page's own.
 const GUESS_STYLE = `
-.stn-guess { box-sizing: border-box; max-width: 540px; padding: 12px 16px; border: 1px solid #8c8c8c; border-left-width: 6px;
-  border-radius: 4px; font: 15px/1.45 var(--jp-ui-font-family, system-ui, sans-serif);
+.stn-guess { box-sizing: border-box; max-width: 540px; padding: 12px 16px; border: 1px solid #8c8c8c;
+  border-left-width: 6px; border-radius: 4px; font: 15px/1.45 var(--jp-ui-font-family, system-ui, sans-serif);
   color: var(--jp-ui-font-color0, CanvasText); background: var(--jp-layout-color0, Canvas); }
 .stn-guess p { margin: 0 0 8px; }
 .stn-guess .question { font-weight: 600; }
-.stn-guess [role=status]:empty { display: none; }
 .stn-guess [role=status] { margin: 8px 0; white-space: pre-line; }
-.stn-guess button { font: inherit; color: inherit; background: transparent; border: 1.5px solid currentColor; border-radius: 4px;
-  min-height: 36px; padding: 4px 14px; margin: 4px 8px 4px 0; cursor: pointer; }
+.stn-guess [role=status]:empty { margin: 0; } /* there, though empty: what is put into it is read out */
+.stn-guess button { font: inherit; color: inherit; background: transparent; border: 1.5px solid currentColor;
+  border-radius: 4px; min-height: 36px; padding: 4px 14px; margin: 4px 8px 4px 0; cursor: pointer; }
 .stn-guess button:disabled { cursor: default; color: inherit; opacity: 1; border-style: dotted; }
 .stn-guess button.commit:disabled { border-style: dashed; }
 .stn-guess button.guessed { border-style: dashed; border-width: 2px; }
@@ -36,13 +44,13 @@ const GUESS_STYLE = `
 .stn-guess .output canvas { width: 100%; }
 .stn-guess .output canvas.ghost { position: absolute; inset: 0; height: 100%; }
 .stn-guess .open { touch-action: none; cursor: grab; }
-.stn-guess button.handle { position: absolute; width: 32px; height: 32px; min-height: 0; margin: -16px 0 0 -16px; padding: 0;
-  border: 2px solid #fff; border-radius: 50%; box-shadow: 0 0 0 2px #000; cursor: inherit; }
+.stn-guess button.handle { position: absolute; width: 32px; height: 32px; min-height: 0; margin: -16px 0 0 -16px;
+  padding: 0; border: 2px solid #fff; border-radius: 50%; box-shadow: 0 0 0 2px #000; cursor: inherit; }
 .stn-guess button.handle:disabled { display: none; }
 .stn-guess button.handle:focus { outline: 3px solid #56B4E9; outline-offset: 2px; }
 .stn-guess .slide { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 12px; margin-bottom: 8px; }
 .stn-guess .slide input { flex: 1 1 160px; min-height: 32px; margin: 0; accent-color: #0072B2; }
-.stn-guess .slide output { min-width: 5em; }
+.stn-guess .slide .readout { min-width: 5em; }
 .stn-guess svg { display: block; width: 100%; max-width: 480px; font-size: 13px; }
 .stn-guess svg text { fill: currentColor; }
 .stn-guess .axes { max-width: 480px; margin-bottom: 8px; }
@@ -75,7 +83,8 @@ export function guessIn(element, { question, kind, scene }, { commit, again }) {
   const part = kindIn(board, scene, { commit, changed });
   // No shortcut of JupyterLab may take a key for itself. It asks the element in focus first, then those around it, and
   // some of its shortcuts are for whatever is in focus: so each has to say it.
-  for (const each of root.querySelectorAll("button, input, .axes, [tabindex]")) each.dataset.lmSuppressShortcuts = "true";
+  const controls = root.querySelectorAll("button, input, .axes, [tabindex]");
+  for (const each of controls) each.dataset.lmSuppressShortcuts = "true";
   let shown = null;
 
   function show(guess, answer) {

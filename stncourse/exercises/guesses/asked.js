@@ -1,8 +1,8 @@
 // Guesses that are said: one of a few answers, or a number. See asked.py.
 //
-// Each kind is a function (board, scene, { commit, changed }): it fills an element of the page, calls `changed` when the
-// reader has moved something, and returns { value, show, sentence }. `value()` is the guess as it stands, or null where
-// none is complete; `show(guess, truth)` lays a guess open (guess null: ask anew; truth undefined: not known yet).
+// Each kind is a function (board, scene, { commit, changed }): it fills an element of the page, calls `changed` when
+// the reader has moved something, and returns { value, show, sentence }. `value()` is the guess as it stands, or null
+// while it is not complete; `show(guess, truth)` lays a guess open (guess null: ask anew; truth undefined: not known).
 
 export const numeral = (value) => String(Number(value.toPrecision(4))).replace("-", "−");
 
@@ -29,7 +29,7 @@ export function choiceIn(board, { choices }, { commit }) {
 }
 
 const SCALE = `<label class="slide"><span class="name">your guess</span>
-  <input type="range"><output></output></label>
+  <input type="range"><span class="readout"></span></label>
 <svg class="scale" role="img" viewBox="0 0 360 62"></svg>`;
 
 // Guess and truth on one line; each with its own mark and word, so that no colour is needed to tell them apart.
@@ -43,12 +43,13 @@ function scaleMarkup({ low, high }, marks) {
       : `<path d="M${x - 6} 31l6 -8l6 8l-6 8z" fill="${color}"/>`;
     return `${mark}<text x="${at}" y="${y}" text-anchor="${anchor}">${text}</text>`;
   });
-  return `<path d="M12 31H348M12 25V37M348 25V37" fill="none" stroke="currentColor" stroke-width="1.5"/>${drawn.join("")}`;
+  const line = '<path d="M12 31H348M12 25V37M348 25V37" fill="none" stroke="currentColor" stroke-width="1.5"/>';
+  return line + drawn.join("");
 }
 
 export function numberIn(board, scene, { changed }) {
   board.innerHTML = SCALE;
-  const [label, svg] = board.children, slider = label.querySelector("input"), readout = label.querySelector("output");
+  const [label, svg] = board.children, slider = label.querySelector("input"), readout = label.querySelector(".readout");
   const { low, high, step, unit } = scene;
   const shown = (value) => numeral(value) + (unit && ` ${unit}`);
   Object.assign(slider, { min: low, max: high, step });

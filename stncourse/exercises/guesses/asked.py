@@ -13,12 +13,12 @@ class Choice:
     kind = "choice"
 
     def __init__(self, choices):
-        choices = _check.as_row(choices)
-        if choices is None or not all(isinstance(choice, str) and choice.strip() for choice in choices):
+        row = _check.as_row(choices)
+        if row is None or not all(isinstance(choice, str) and choice.strip() for choice in row):
             raise TypeError(f"choices: expected a tuple of texts, got {_check.describe(choices)}")
-        if len(choices) < 2 or len(set(choices)) < len(choices):
+        if len(row) < 2 or len(set(row)) < len(row):
             raise ValueError(f"choices: expected two or more, all different, got {_check.describe(choices)}")
-        self.scene = {"choices": list(choices)}
+        self.scene = {"choices": list(row)}
 
     def truth(self, value):
         """The value, which has to be one of the choices."""

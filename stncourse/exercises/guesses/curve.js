@@ -44,15 +44,80 @@ function rule(group, { xs, low, high, labels }, { across, down }) {
   group.querySelectorAll(".label").forEach((label, i) => (label.textContent = labels[i])); // text, not markup
 }
 
+// Where values lie on the drawing, and back.
+function placesOn({ xs, low, high }) {
+  const wide = WIDE - LEFT - RIGHT, tall = HIGH - TOP - BOTTOM;
+  const across = (x) => LEFT + ((x - xs[0]) / (xs.at(-1) - xs[0])) * wide;
+  const nearest = (place) => {
+    const away = xs.map((x) => Math.abs(across(x) - place));
+    return away.indexOf(Math.min(...away));
+  };
+  const clamped = (y) => Math.min(Math.max(y, low), high), grain = (high - low) / 100;
+  return {
+    across,
+    down: (y) => TOP + ((high - y) / (high - low)) * tall,
+    nearest,
+    height: (place) => high - ((place - TOP) / tall) * (high - low),
+    clamped,
+    within: (y) => clamped(low + Math.round((y - low) / grain) * grain),
+  };
+}
+
+// A finger or the mouse draws. A hand is quicker than the page hears of it: the points that it passed lie on the way.
+function followHand(axes, { nearest, height }, { isOpen, put }) {
+  let last = null;
+  const follow = (event) => {
+    const box = axes.firstElementChild.getBoundingClientRect(), scale = WIDE / box.width;
+    const i = nearest((event.clientX - box.left) * scale), y = height((event.clientY - box.top) * scale);
+    const from = last ?? { i, y };
+    const between = (k) => from.y + ((y - from.y) * (k - from.i)) / (i - from.i);
+    for (let k = from.i; k !== i; k += Math.sign(i - from.i)) put(k, between(k));
+    put(i, y);
+    last = { i, y };
+  };
+  axes.addEventListener("pointerdown", (event) => {
+    if (!isOpen()) return;
+    axes.setPointerCapture(event.pointerId);
+    axes.focus({ preventScroll: true });
+    last = null;
+    follow(event);
+    event.preventDefault();
+  });
+  axes.addEventListener("pointermove", (event) => isOpen() && axes.hasPointerCapture(event.pointerId) && follow(event));
+}
+
+function followKeys(axes, { low, high }, { isOpen, choose, lift }) {
+  axes.addEventListener("keydown", (event) => {
+    const step = (high - low) / (event.shiftKey ? 100 : 20);
+    const act = {
+      ArrowLeft: () => choose((i) => i - 1), ArrowRight: () => choose((i) => i + 1),
+      Home: () => choose(() => 0), End: () => choose(() => Infinity),
+      ArrowUp: () => lift(step), ArrowDown: () => lift(-step),
+    }[event.key];
+    if (!act || !isOpen()) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
+  });
+}
+
+// Whether the axes are there to be drawn on: then they are one control, else they are a picture.
+function setOpen(axes, { low, high }, open) {
+  axes.classList.toggle("open", open);
+  const control = { role: "slider", tabindex: 0, "aria-label": "your curve" };
+  const range = { "aria-valuemin": low, "aria-valuemax": high };
+  for (const [name, setting] of Object.entries({ ...control, ...range }))
+    open ? axes.setAttribute(name, setting) : axes.removeAttribute(name);
+  if (!open) for (const name of ["aria-valuenow", "aria-valuetext"]) axes.removeAttribute(name);
+}
+
 export function curveIn(board, scene, { changed }) {
   board.innerHTML = AXES;
   const { xs, low, high, labels } = scene, [axes, legend] = board.children, svg = axes.firstElementChild;
   const [ruled, truthLine, guessLine, dots] = svg.children;
-  const across = (x) => LEFT + ((x - xs[0]) / (xs.at(-1) - xs[0])) * (WIDE - LEFT - RIGHT);
-  const down = (y) => TOP + ((high - y) / (high - low)) * (HIGH - TOP - BOTTOM);
-  rule(ruled, scene, { across, down });
-  let ys = [], chosen = 0, last = null, open = true;
-  const within = (y) => low + Math.round((100 * (Math.min(Math.max(y, low), high) - low)) / (high - low)) * ((high - low) / 100);
+  const places = placesOn(scene), { across, down, clamped, within } = places;
+  rule(ruled, scene, places);
+  let ys = [], chosen = 0, open = true;
   const drawn = () => ys.map((y, i) => [xs[i], y]).filter(([, y]) => y !== null);
   const line = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${across(x)} ${down(y)}`).join("");
 
@@ -60,20 +125,22 @@ export function curveIn(board, scene, { changed }) {
   function value() {
     const known = drawn();
     if (known.length < 2) return null;
-    return xs.map((x) => valueAt(x, known.map(([at]) => at), known.map(([, y]) => y)));
+    return xs.map((x) => clamped(valueAt(x, known.map(([at]) => at), known.map(([, y]) => y))));
   }
 
   function draw() {
     guessLine.setAttribute("d", line(drawn()));
     const dot = ([x, y]) => `<circle cx="${across(x)}" cy="${down(y)}" r="4" fill="#0072B2"/>`;
     const here = across(xs[chosen]);
-    const mark = `<path class="chosen" d="M${here} ${TOP}V${HIGH - BOTTOM}" stroke="currentColor" stroke-dasharray="2 3"/>`;
+    const mark = `<path d="M${here} ${TOP}V${HIGH - BOTTOM}" stroke="currentColor" stroke-dasharray="2 3"/>`;
     dots.innerHTML = (open ? mark : "") + drawn().map(dot).join("");
     if (!open) return;
     const y = ys[chosen], text = y === null ? "not drawn yet" : `${labels[1]} ${numeral(y)}`;
+    const point = `point ${chosen + 1} of ${xs.length}, ${labels[0]} ${numeral(xs[chosen])}`;
     axes.setAttribute("aria-valuenow", y ?? low);
-    axes.setAttribute("aria-valuetext", `point ${chosen + 1} of ${xs.length}, ${labels[0]} ${numeral(xs[chosen])}: ${text}`);
-    svg.setAttribute("aria-label", `Axes for your curve: ${labels[1]} over ${labels[0]}. ${drawn().length} points drawn.`);
+    axes.setAttribute("aria-valuetext", `${point}: ${text}`);
+    const axesText = `Axes for your curve: ${labels[1]} over ${labels[0]}.`;
+    svg.setAttribute("aria-label", `${axesText} ${drawn().length} points drawn.`);
   }
 
   function put(i, y) {
@@ -82,61 +149,31 @@ export function curveIn(board, scene, { changed }) {
     draw();
     changed();
   }
-
-  // A hand is quicker than the page hears of it: the points that it passed lie on the way.
-  function follow(event) {
-    const box = svg.getBoundingClientRect(), scale = WIDE / box.width;
-    const [x, y] = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
-    const part = (x - LEFT) / (WIDE - LEFT - RIGHT);
-    const to = high - ((y - TOP) / (HIGH - TOP - BOTTOM)) * (high - low);
-    const distances = xs.map((at) => Math.abs(across(at) - LEFT - part * (WIDE - LEFT - RIGHT)));
-    const i = distances.indexOf(Math.min(...distances)), from = last ?? { i, y: to };
-    for (let k = Math.min(i, from.i); k <= Math.max(i, from.i); k++)
-      ys[k] = within(k === i || from.i === i ? to : from.y + ((to - from.y) * (k - from.i)) / (i - from.i));
-    last = { i, y: to };
-    put(i, to);
-  }
-
-  axes.addEventListener("pointerdown", (event) => {
-    if (!open) return;
-    axes.setPointerCapture(event.pointerId);
-    axes.focus({ preventScroll: true });
-    last = null;
-    follow(event);
-    event.preventDefault();
-  });
-  axes.addEventListener("pointermove", (event) => open && axes.hasPointerCapture(event.pointerId) && follow(event));
-  axes.addEventListener("keydown", (event) => {
-    if (!open) return;
-    const step = (high - low) / (event.shiftKey ? 100 : 20);
-    const start = ys[chosen] ?? ys.slice(0, chosen).findLast((y) => y !== null) ?? (low + high) / 2;
-    const to = { ArrowLeft: chosen - 1, ArrowRight: chosen + 1, Home: 0, End: xs.length - 1 }[event.key];
-    const by = { ArrowUp: step, ArrowDown: -step }[event.key];
-    if (to === undefined && by === undefined) return;
-    event.preventDefault();
-    event.stopPropagation();
-    if (by !== undefined) return put(chosen, start + by);
-    chosen = Math.min(Math.max(to, 0), xs.length - 1);
+  const isOpen = () => open;
+  const choose = (next) => {
+    chosen = Math.min(Math.max(next(chosen), 0), xs.length - 1);
     draw();
-  });
-
-  function show(guess, truth) {
-    [ys, chosen, open] = [guess ? [...guess] : xs.map(() => null), 0, guess === null];
-    truthLine.setAttribute("d", truth ? line(truth[0].map((x, i) => [x, Math.min(Math.max(truth[1][i], low), high)])) : "");
-    legend.hidden = !truth;
-    axes.classList.toggle("open", open);
-    const slider = { role: "slider", tabindex: "0", "aria-label": "your curve", "aria-valuemin": low, "aria-valuemax": high };
-    for (const [name, setting] of Object.entries(slider)) open ? axes.setAttribute(name, setting) : axes.removeAttribute(name);
-    if (!open) for (const name of ["aria-valuenow", "aria-valuetext"]) axes.removeAttribute(name);
-    draw();
-    if (!open) svg.setAttribute("aria-label", truth ? sentence(guess, truth) : "Your curve.");
-  }
+  };
+  // From where it is, else from where the curve was drawn last, else from the middle.
+  const start = () => ys[chosen] ?? ys.slice(0, chosen).findLast((y) => y !== null) ?? (low + high) / 2;
+  followHand(axes, places, { isOpen, put });
+  followKeys(axes, scene, { isOpen, choose, lift: (by) => put(chosen, start() + by) });
 
   function sentence(guess, truth) {
     const off = xs.map((x, i) => Math.abs(valueAt(x, ...truth) - guess[i])), most = Math.max(...off);
     const mean = off.reduce((sum, each) => sum + each, 0) / off.length, where = numeral(xs[off.indexOf(most)]);
     const shown = (each) => String(Number(each.toPrecision(2)));
-    return `Your curve is off by ${shown(mean)} on average, and by ${shown(most)} where it is furthest, at ${labels[0]} ${where}.`;
+    const furthest = `${shown(most)} where it is furthest, at ${labels[0]} ${where}`;
+    return `Your curve is off by ${shown(mean)} on average, and by ${furthest}.`;
+  }
+
+  function show(guess, truth) {
+    [ys, chosen, open] = [guess ? [...guess] : xs.map(() => null), 0, guess === null];
+    truthLine.setAttribute("d", truth ? line(truth[0].map((x, i) => [x, clamped(truth[1][i])])) : "");
+    legend.hidden = !truth;
+    setOpen(axes, scene, open);
+    draw();
+    if (!open) svg.setAttribute("aria-label", truth ? sentence(guess, truth) : "Your curve.");
   }
   return { value, show, sentence };
 }

@@ -33,7 +33,7 @@ class Curve:
         """The ys, as floats, one for each x."""
         ys = _numbers("curve's ys", value)
         if len(ys) != len(self._xs):
-            raise ValueError(f"curve: expected {len(self._xs)} ys, one for each x, got {len(ys)}")
+            raise ValueError(f"curve's ys: expected {len(self._xs)}, one for each x, got {len(ys)}")
         return tuple(ys)
 
     def guess(self, value):

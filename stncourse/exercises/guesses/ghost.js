@@ -6,16 +6,20 @@ import { warp } from "../../browser/stn.js";
 
 const SIDE = 224, GHOST_STEP = 0.05, GHOST_FINE = 0.01, UNMOVED = { x: 0, y: 0, turn: 0, zoom: 1 };
 const BOARDS = `<div class="boards">
-  <figure><figcaption>the digit</figcaption><canvas class="given" role="img" aria-label="The digit as it is given."></canvas></figure>
+  <figure><figcaption>the digit</figcaption>
+    <canvas class="given" role="img" aria-label="The digit as it is given."></canvas></figure>
   <figure><figcaption>the output</figcaption><div class="output">
     <canvas class="truth" role="img"></canvas><canvas class="ghost" role="img"></canvas>
     <button class="handle" type="button"></button></div></figure>
 </div>
 <label class="slide turn"><span class="name">turn</span>
-  <input type="range" min="-180" max="180" step="5"><output></output></label>
+  <input type="range" min="-180" max="180" step="5"><span class="readout"></span></label>
 <label class="slide zoom"><span class="name">zoom</span>
-  <input type="range" min="0.5" max="2" step="0.05"><output></output></label>
+  <input type="range" min="0.5" max="2" step="0.05"><span class="readout"></span></label>
 <p class="legend" hidden>Blue is your guess, grey is what comes out. The arrow leads from the one to the other.</p>`;
+
+// The sliders of the moves that are not dragged, and what they say.
+const SLIDERS = { turn: (value) => `${value}°`.replace("-", "−"), zoom: (value) => `${value.toFixed(2)} ×` };
 
 // θ (output → input) of a digit that is moved so.
 const thetaOf = ({ x, y, turn, zoom }) =>
@@ -33,9 +37,9 @@ function tinted(pixels, height, width, opacity) {
 function drawArrow(pen, from, to) {
   const length = Math.hypot(to[0] - from[0], to[1] - from[1]);
   if (length < 4) return;
-  const [ux, uy] = [0, 1].map((i) => (to[i] - from[i]) / length), head = Math.min(12, length / 2);
+  const [ux, uy] = [0, 1].map((i) => (to[i] - from[i]) / length), head = Math.min(22, length / 2);
   const side = (sign) => [to[0] - head * ux + (sign * head * uy) / 2, to[1] - head * uy - (sign * head * ux) / 2];
-  for (const [color, thickness] of [["#000", 7], ["#E69F00", 3]]) {
+  for (const [color, thickness] of [["#000", 11], ["#E69F00", 5]]) {
     [pen.strokeStyle, pen.lineWidth, pen.lineJoin, pen.lineCap] = [color, thickness, "round", "round"];
     pen.beginPath();
     pen.moveTo(...from);
@@ -75,21 +79,54 @@ function movable(output, handle, { at, move }) {
   });
 }
 
-export function ghostIn(board, { height, width, pixels, moves }, { changed }) {
+// The canvases at their sizes, with the digit on the first. Returns the elements.
+function boardsIn(board, { height, width, pixels, moves }) {
   board.innerHTML = BOARDS;
   const find = (selector) => board.querySelector(selector);
-  const [given, truthCanvas, ghostCanvas] = [".given", "canvas.truth", "canvas.ghost"].map(find);
-  const output = find(".output"), handle = find(".handle"), legend = find(".legend");
+  const parts = {
+    given: find(".given"), output: find(".output"), truth: find("canvas.truth"), ghost: find("canvas.ghost"),
+    handle: find(".handle"), legend: find(".legend"),
+    sliders: Object.fromEntries(Object.keys(SLIDERS).map((name) => [name, find(`.${name} input`)])),
+  };
   const long = Math.max(height, width), [wide, high] = [(SIDE * width) / long, (SIDE * height) / long];
-  for (const canvas of [given, truthCanvas]) [canvas.width, canvas.height] = [width, height];
-  [ghostCanvas.width, ghostCanvas.height] = [2 * wide, 2 * high]; // finer than the image's pixels, for the arrow
-  given.style.width = output.style.width = `${wide}px`;
-  given.getContext("2d").drawImage(greyImage(pixels, height, width), 0, 0);
+  for (const canvas of [parts.given, parts.truth]) [canvas.width, canvas.height] = [width, height];
+  [parts.ghost.width, parts.ghost.height] = [2 * wide, 2 * high]; // finer than the image's pixels, for the arrow
+  parts.given.style.width = parts.output.style.width = `${wide}px`;
+  parts.given.getContext("2d").drawImage(greyImage(pixels, height, width), 0, 0);
+  for (const [name, slider] of Object.entries(parts.sliders)) slider.parentElement.hidden = !moves.includes(name);
+  return parts;
+}
+
+export function ghostIn(board, scene, { changed }) {
+  const { height, width, pixels } = scene, parts = boardsIn(board, scene), { handle, output } = parts;
   const how = {
     out_height: height, out_width: width, mode: "bilinear", padding_mode: "zeros", padding_value: 0,
     grid_align_corners: false, sampler_align_corners: false,
   };
+  const through = (theta) => warp(pixels, height, width, theta, how);
   let pose = { ...UNMOVED };
+
+  function drawGhost(opacity, theta) {
+    const pen = parts.ghost.getContext("2d"), { width: wide, height: high } = parts.ghost;
+    const place = ({ x, y }) => [((x + 1) * wide) / 2, ((y + 1) * high) / 2];
+    pen.imageSmoothingEnabled = false;
+    pen.clearRect(0, 0, wide, high);
+    pen.drawImage(tinted(through(thetaOf(pose)), height, width, opacity), 0, 0, wide, high);
+    if (theta) {
+      const [, , x, , , y] = invert(theta);
+      drawArrow(pen, place(pose), place({ x, y }));
+    }
+    [handle.style.left, handle.style.top] = [pose.x, pose.y].map((v) => `${50 * (v + 1)}%`);
+    const done = changes(thetaOf(pose));
+    parts.ghost.setAttribute("aria-label", `Your guess: the digit ${done}.`);
+    handle.setAttribute("aria-label", `ghost of the digit, ${done}; the arrow keys move it`);
+    for (const [name, slider] of Object.entries(parts.sliders)) {
+      slider.value = pose[name];
+      const text = SLIDERS[name](pose[name]);
+      slider.setAttribute("aria-valuetext", text);
+      slider.nextElementSibling.textContent = text;
+    }
+  }
 
   const put = (change) => {
     pose = { ...pose, ...change };
@@ -98,40 +135,17 @@ export function ghostIn(board, { height, width, pixels, moves }, { changed }) {
   };
   const within = (v) => Math.round(100 * Math.min(Math.max(v, -1), 1)) / 100 + 0;
   movable(output, handle, { at: () => pose, move: (x, y) => put({ x: within(x), y: within(y) }) });
-  const sliders = { turn: (value) => `${value}°`.replace("-", "−"), zoom: (value) => `${value.toFixed(2)} ×` };
-  for (const name of Object.keys(sliders)) {
-    find(`.${name}`).hidden = !moves.includes(name);
-    find(`.${name} input`).addEventListener("input", (event) => put({ [name]: Number(event.target.value) }));
-  }
-
-  function drawGhost(opacity, theta) {
-    const pen = ghostCanvas.getContext("2d"), place = ({ x, y }) => [(x + 1) * wide, (y + 1) * high];
-    pen.imageSmoothingEnabled = false;
-    pen.clearRect(0, 0, ghostCanvas.width, ghostCanvas.height);
-    const ghost = tinted(warp(pixels, height, width, thetaOf(pose), how), height, width, opacity);
-    pen.drawImage(ghost, 0, 0, ghostCanvas.width, ghostCanvas.height);
-    if (theta) {
-      const [, , x, , , y] = invert(theta);
-      drawArrow(pen, place(pose), place({ x, y }));
-    }
-    [handle.style.left, handle.style.top] = [pose.x, pose.y].map((v) => `${50 * (v + 1)}%`);
-    const text = `Your guess: the digit ${changes(thetaOf(pose))}.`;
-    ghostCanvas.setAttribute("aria-label", text);
-    handle.setAttribute("aria-label", `ghost of the digit, ${changes(thetaOf(pose))}; arrow keys move it`);
-    for (const [name, words] of Object.entries(sliders)) {
-      find(`.${name} input`).value = pose[name];
-      find(`.${name} output`).textContent = words(pose[name]);
-    }
-  }
+  for (const [name, slider] of Object.entries(parts.sliders))
+    slider.addEventListener("input", () => put({ [name]: Number(slider.value) }));
 
   function show(guess, theta) {
     pose = { ...(guess ?? UNMOVED) };
-    const pen = truthCanvas.getContext("2d"), empty = new Uint8ClampedArray(height * width);
-    pen.drawImage(greyImage(theta ? warp(pixels, height, width, theta, how) : empty, height, width), 0, 0);
-    truthCanvas.setAttribute("aria-label", theta ? `The output: the digit ${changes(theta)}.` : "The output, still empty.");
-    handle.disabled = guess !== null;
-    for (const name of moves) if (sliders[name]) find(`.${name} input`).disabled = guess !== null;
-    legend.hidden = !theta;
+    const seen = theta ? through(theta) : new Uint8ClampedArray(height * width);
+    parts.truth.getContext("2d").drawImage(greyImage(seen, height, width), 0, 0);
+    const text = theta ? `The output: the digit ${changes(theta)}.` : "The output, still empty.";
+    parts.truth.setAttribute("aria-label", text);
+    for (const control of [handle, ...Object.values(parts.sliders)]) control.disabled = guess !== null;
+    parts.legend.hidden = !theta;
     output.classList.toggle("open", guess === null);
     drawGhost(theta ? 0.6 : 0.9, theta);
   }

@@ -47,12 +47,12 @@ class Ghost:
         """Where the reader put the ghost: a dict of x, y, turn (degrees, clockwise) and zoom."""
         if not isinstance(value, dict) or set(value) != set(_LIMITS):
             raise ValueError(f"committed: expected a dict of {', '.join(_LIMITS)}, got {_check.describe(value)}")
-        return {
-            key: float(
-                _check.number(f"committed[{key!r}]", value[key], f"{low} to {high}", lambda v, b=(low, high): b[0] <= v <= b[1])
-            )
-            for key, (low, high) in _LIMITS.items()
-        }
+        for key, (low, high) in _LIMITS.items():
+            number = _check.as_real(value[key])
+            if number is None or not low <= number <= high:
+                got = _check.describe(value[key])
+                raise ValueError(f"committed: expected {key} from {low:g} to {high:g}, got {got}")
+        return {key: float(value[key]) for key in _LIMITS}
 
     def told(self, truth):
         """θ as a JSON value."""
