@@ -33,21 +33,11 @@ asked = [
     "print(json.dumps([bet.committed for bet in asked]))",
 ]
 KINDS = ("choice", "number", "digit", "curve")
-#: Pointer events as a finger makes them: down, along some places, up.
-TOUCH = """(target, places) => {
-    const send = (type, [x, y]) => target.dispatchEvent(new PointerEvent(type, {
-        pointerId: 7, pointerType: "touch", isPrimary: true, bubbles: true, cancelable: true, clientX: x, clientY: y }));
-    target.setPointerCapture = () => {};
-    target.hasPointerCapture = () => true;
-    send("pointerdown", places[0]);
-    for (const place of places) send("pointermove", place);
-    send("pointerup", places.at(-1));
-}"""
 PAGE = """<!doctype html><meta name="viewport" content="width=device-width">
 <style>:root {{ color-scheme: light dark }} body {{ margin: 8px; background: Canvas }}</style><div id="here"></div>
 <script type="module">{script}
 window.commits = [];
-const answer = {answer};
+window.answer = {answer};
 window.show = guessIn(document.querySelector("#here"), {page}, {{
   commit: (guess) => {{ commits.push(guess); show(guess, answer); }},
   again: () => show(null, null),
@@ -60,20 +50,16 @@ def digit():
     return load_digits("test", source="offline").images[4]
 
 
-def a_bet(kind, monkeypatch=None):
+def a_bet(kind):
     """The same questions as in the notebook."""
     return {
         "choice": lambda: guess("Which way?", name="c", choices=("left", "right"), truth="left", because="It is so."),
         "number": lambda: guess("How many?", name="n", truth=33.9, unit="%", because="It is so."),
         "digit": lambda: guess("Where?", name="d", digit=digit(), theta=THETA, moves=("shift", "turn", "zoom")),
         "curve": lambda: guess(
-            "How?", name="k", curve=(range_of(9), [x * x for x in range(9)]), low=0, high=80, labels=("side", "area")
+            "How?", name="k", curve=(list(range(9)), [x * x for x in range(9)]), low=0, high=80, labels=("side", "area")
         ),
     }[kind]()
-
-
-def range_of(count):
-    return list(range(count))
 
 
 # In a page of its own, which holds the answer itself
@@ -126,7 +112,10 @@ def drag_by(page, target, way, places):
     box = target.bounding_box()
     points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
     if way == "touch":
-        target.evaluate(TOUCH, points)
+        finger = page.context.new_cdp_session(page)
+        for kind, place in [("touchStart", points[0]), *(("touchMove", point) for point in points), ("touchEnd", None)]:
+            touching = [] if place is None else [{"x": place[0], "y": place[1]}]
+            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touching})
         return
     page.mouse.move(*points[0])
     page.mouse.down()
@@ -183,18 +172,13 @@ def test_a_number_by_mouse_and_touch(alone, way):
 
 @pytest.mark.parametrize("way", ["mouse", "touch"])
 def test_a_ghost_is_dragged(alone, way):
-    page = alone("digit")
+    page = alone("digit", has_touch=True, viewport={"width": 360, "height": 700})  # a page that a finger could scroll
     drag_by(page, page.locator(".output"), way, [(0.3, 0.3), (0.4, 0.35), (0.5, 0.25)])
-    assert (
-        page.get_by_role("button", name="ghost of the digit")
-        .get_attribute("aria-label")
-        .startswith("ghost of the digit, moved right by 0.40, moved up by 0.10")
-    )
+    handle = page.get_by_role("button", name="ghost of the digit")
+    assert ", moved right by 0.40, moved up by 0.10;" in handle.get_attribute("aria-label")
     assert commit(page) == {"x": 0.4, "y": -0.1, "turn": 0, "zoom": 1}
-    said = (
-        "You guessed that it comes out moved right by 0.40, moved up by 0.10. It comes out 1.25 × as large, turned 25° "
-    )
-    assert status(page).startswith(said + "counter-clockwise, moved left by")
+    said = "You guessed that it comes out moved right by 0.40, moved up by 0.10. It comes out 1.25 × as large, "
+    assert status(page).startswith(said + "turned 25° counter-clockwise, moved left by")
     drag_by(page, page.locator(".output"), way, [(0.3, 0.3), (0.5, 0.5)])  # it stays where it was committed
     assert "moved right by 0.40" in page.locator("canvas.ghost").get_attribute("aria-label")
 
@@ -236,17 +220,20 @@ def test_the_truth_is_empty_before_and_then_what_grid_sample_makes(alone):
 
 @pytest.mark.parametrize("way", ["mouse", "touch"])
 def test_a_curve_is_drawn(alone, way):
-    page = alone("curve")
+    page = alone("curve", has_touch=True, viewport={"width": 360, "height": 400})
     button = page.get_by_role("button", name="That is my guess")
     expect(button).to_be_disabled()
     left, right, top, bottom = 62 / 360, 346 / 360, 12 / 260, 214 / 260
-    drag_by(page, page.locator(".axes svg"), way, [(left, bottom), (right, top)])
+    drag_by(page, page.locator(".axes"), way, [(left, top), (right, top)])
+    drag_by(page, page.locator(".axes"), way, [(left, bottom), (right, top)])  # over what was drawn, quickly
     made = commit(page)
-    assert made == pytest.approx([10 * i for i in range(9)], abs=2)
+    assert made == pytest.approx([10 * i for i in range(9)], abs=5.5)
     assert status(page).startswith("Your curve is off by 1")
     assert "at side" in status(page)
     assert page.locator(".axes svg").get_attribute("aria-label") == status(page)
-    drag_by(page, page.locator(".axes svg"), way, [(left, top), (right, top)])  # it stays as it was committed
+    drawn = page.locator("path.guess").get_attribute("d")
+    drag_by(page, page.locator(".axes"), way, [(0.5, top), (0.5, bottom)])  # it stays as it was committed
+    assert page.locator("path.guess").get_attribute("d") == drawn
     page.get_by_role("button", name="Guess again").click()
     assert page.locator("path.guess").get_attribute("d") == ""
     assert page.locator("path.truth").get_attribute("d") == ""
@@ -282,14 +269,12 @@ def test_a_narrow_page_has_room_and_contrast(alone, kind, scheme):
     root = page.locator(".stn-guess")
     color, background = root.evaluate("e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]")
     brightness = [sum(map(int, re.findall(r"\d+", each)[:3])) / 3 for each in (color, background)]
-    assert (
-        (brightness[0] < 60 and brightness[1] > 200)
-        if scheme == "light"
-        else (brightness[0] > 200 > 60 > brightness[1])
-    )
+    dark, light = brightness if scheme == "light" else reversed(brightness)
+    assert dark < 60
+    assert light > 200
     for made in (False, True):
         if made:
-            page.evaluate("guess => show(guess, answer)".replace("answer", "null"), example(kind))
+            page.evaluate("guess => show(guess, answer)", example(kind))
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         for each in page.locator("canvas:visible, svg:visible").all():
             assert each.get_attribute("role") == "img"
@@ -368,15 +353,12 @@ def test_by_keys_in_jupyterlab_the_truth_comes_only_when_all_is_committed(notebo
         "digit": (".handle", ("ArrowRight", "ArrowDown", "ArrowRight", "Tab", "Tab", "Tab", "Enter")),
         "curve": (".axes", ("ArrowUp", "ArrowRight", "ArrowDown", "Tab", "Enter")),
     }
-    truths = {"choice": "thenacy", "number": "33.9", "digit": "0.4000000", "curve": "[0.0, 1.0, 4.0, 9.0"}
+    truths = {"choice": "thenacy", "number": "33.9", "digit": "0.40000000", "curve": "[0.0, 1.0, 4.0, 9.0"}
+    assert not any(truth in "".join(received) for truth in truths.values())
     cells = page.locator(".jp-Cell").count()
     for kind, (start, pressed) in keys.items():
         root = asked(notebook, kind)
-        before = "".join(received)
-        assert kind in before  # the frames are those of the widgets
-        assert truths[kind] not in before or kind != "choice"
-        if kind in ("number", "digit", "curve"):
-            assert truths[kind] not in before
+        assert truths[kind] not in "".join(received)
         root.locator(start).focus()
         press(page, *pressed)
         expect(root.get_by_role("status")).to_contain_text("thenacy", timeout=20_000)
