@@ -51,7 +51,7 @@ const GUESS_STYLE = `
 .stn-guess .slide { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 12px; margin-bottom: 8px; }
 .stn-guess .slide input { flex: 1 1 160px; min-height: 32px; margin: 0; accent-color: #0072B2; }
 .stn-guess .slide .readout { min-width: 5em; }
-.stn-guess svg { display: block; width: 100%; max-width: 480px; font-size: 13px; }
+.stn-guess svg { display: block; width: 100%; max-width: 480px; font-size: 14px; }
 .stn-guess svg text { fill: currentColor; }
 .stn-guess .axes { max-width: 480px; margin-bottom: 8px; }
 .stn-guess .axes.open { cursor: crosshair; }`;
