@@ -224,7 +224,7 @@ def test_a_curve_is_drawn(alone, way):
     button = page.get_by_role("button", name="That is my guess")
     expect(button).to_be_disabled()
     left, right, top, bottom = 62 / 360, 346 / 360, 12 / 260, 214 / 260
-    drag_by(page, page.locator(".axes"), way, [(left, top), (right, top)])
+    drag_by(page, page.locator(".axes"), way, [(left + i * (right - left) / 8, top) for i in range(9)])
     drag_by(page, page.locator(".axes"), way, [(left, bottom), (right, top)])  # over what was drawn, quickly
     made = commit(page)
     assert made == pytest.approx([10 * i for i in range(9)], abs=5.5)

@@ -240,7 +240,7 @@ def test_what_was_kept_of_another_question_is_no_guess(kept):
 def test_what_another_process_writes_meanwhile_stays(monkeypatch):
     """The file is read once more under the lock."""
     read = _progress._read
-    meanwhile = iter([lambda: _progress.record("affine_grid", True)])
+    meanwhile = iter([lambda: (_progress.record("affine_grid", True), _progress.record_guess("03.way", "right", False))])
 
     def read_and_let_another_write():
         kept = read()
@@ -250,7 +250,8 @@ def test_what_another_process_writes_meanwhile_stays(monkeypatch):
     monkeypatch.setattr(_progress, "_read", read_and_let_another_write)
     assert _progress.record_guess("03.way", "left", True) == ""
     assert progress().done == ("affine_grid",)
-    assert progress().guesses == {"03.way": True}
+    assert progress().guesses == {"03.way": False}
+    assert _progress.kept_guess("03.way") == "right"
 
 
 def test_a_folder_that_cannot_be_written_spoils_no_guess(tmp_path, monkeypatch):
