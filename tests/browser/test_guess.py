@@ -160,6 +160,15 @@ def test_a_number_by_keys(alone):
     assert page.get_by_role("img").get_attribute("aria-label") == "You said 52 %. It is 33.9 %."
 
 
+def test_late_news_of_an_old_answer_undoes_nothing(alone):
+    page = alone("number")
+    press(page, "Tab", "ArrowRight", "Tab", "Enter", "Tab", "Enter", "ArrowLeft", "ArrowLeft")  # and guess again
+    page.evaluate("show(null, answer)")
+    page.evaluate("show(null, null)")
+    assert page.get_by_role("slider").get_attribute("aria-valuetext") == "48 %"
+    assert commit(page) == 48
+
+
 @pytest.mark.parametrize("way", ["mouse", "tap"])
 def test_a_number_by_mouse_and_touch(alone, way):
     page = alone("number", has_touch=True)
