@@ -2,8 +2,10 @@
 
 import { THEME } from "../browser/screen.js";
 import { FRAME, IMAGE, INPUT } from "./panels.js";
+import { PULL_STYLE } from "./pull_style.js";
 
 export const STYLE = `${THEME}
+${PULL_STYLE}
 .stn-theta .tools, .stn-theta .strip { display: flex; flex-wrap: wrap; gap: 6px 8px; align-items: center; margin: 0 0 8px; }
 .stn-theta .tools label { display: inline-flex; gap: 5px; align-items: center; min-height: 30px; margin-left: 4px; }
 .stn-theta .stage { position: relative; display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: flex-start; max-width: 100%; }
