@@ -16,12 +16,15 @@ from stncourse.transformer.grids import affine_grid
 
 STEP_SIZE = 0.002  #: as in notebook 05
 SURE = 0.99  #: the probability at which a descent has arrived
+GOOD = 0.9  #: the least at which one that gets no further counts as a success
 PATIENCE = 60  #: steps after which a descent that gets no further is stuck
 _FURTHER = 0.99  #: of the best loss before: what a descent that gets further is below
 
+_NOTHING = 1e-9  #: black less black, as it is rounded
+
 
 class Slopes(NamedTuple):
-    """The loss, minus the logarithm of the target's probability, and its slopes: float32 tensors."""
+    """The loss, minus the logarithm of the target's probability, and its slopes: float64 tensors."""
 
     loss: torch.Tensor  #: ()
     by_theta: torch.Tensor  #: (2, 3)
@@ -40,7 +43,8 @@ def slopes(model, digits, image, theta, target):
     """The slopes of a classifier's loss: by θ's six numbers, and by each place where an output pixel looks.
 
     Every place hangs on the one frame. So the slopes by the places add up to those by θ:
-    ∂loss/∂θ = Σ ∂loss/∂place · (x, y, 1), with (x, y) where the output pixel lies on the output.
+    ∂loss/∂θ = Σ ∂loss/∂place · (x, y, 1), with (x, y) where the output pixel lies on the output. At a kink, where a place
+    lies on a pixel's centre, there is no one slope: it is the one to the right, and below.
 
     Args:
         model: a trained :class:`stncourse.STNClassifier`, or ``"pretrained"``. Only its sampler and its classifier work.
@@ -59,7 +63,7 @@ def slopes(model, digits, image, theta, target):
     >>> black = torch.zeros(1, 1, 42, 42, dtype=torch.uint8)
     >>> slopes("pretrained", load_digits("test", source="offline"), black, (1, 0, 0, 0, 1, 0), target=7).by_theta
     tensor([[0., 0., 0.],
-            [0., 0., 0.]])
+            [0., 0., 0.]], dtype=torch.float64)
     """
     return Descent(model, digits, image, theta, target).slopes
 
@@ -94,7 +98,7 @@ def pull(model, digits, image, theta, target, step_size=STEP_SIZE, steps=400):
 
 
 class Descent:
-    """A descent under way. Arguments as for :func:`slopes`, but a model that is checked and the playground's own.
+    """A descent under way. Arguments as for :func:`slopes`.
 
     Attributes:
         slopes: where it is now.
@@ -107,15 +111,15 @@ class Descent:
         _check.tensor("image", image, "1 1 H W", floating=False)
         if image.dtype != torch.uint8:
             raise TypeError(f"image: expected raw uint8, got {_check.describe(image)}")
-        self._model = own_copy(model)
-        if self._model is None:
+        if model is None:
             raise TypeError("model: expected an STNClassifier or 'pretrained', got None")
-        self._model.requires_grad_(False)
+        # float64, as the browser counts: at a kink a hair's breadth decides which way a descent goes.
+        self._model = own_copy(model).double().requires_grad_(False)
         self._size = size_for_classifier(self._model, digits)
         self._target = _check.positive_int("target", target, minimum=0)
         theta = torch.tensor(six_numbers(theta), dtype=torch.float64, device="cpu").reshape(2, 3)
         with torch.device("cpu"):
-            self._image = digits.normalize(image.cpu()).float()
+            self._image = digits.normalize(image.cpu().double() / 255)
         self.path, self.losses = [], []
         self._arrive(theta)
 
@@ -126,41 +130,50 @@ class Descent:
 
     def step(self, step_size=STEP_SIZE):
         """Go one step down the slope."""
-        self._arrive(self.path[-1] - step_size * self.slopes.by_theta.double())
+        self._arrive(self.path[-1] - step_size * self.slopes.by_theta)
 
     def end(self):
-        """Why it makes no sense to go on: a sentence without its dot, or "" where it does."""
-        return how_it_ends(self.losses, self.slopes.by_theta.abs().max().item(), self._sees)
+        """Why it makes no sense to go on: see :func:`end_of`."""
+        return end_of(self.losses, self.slopes.by_theta.abs().max().item(), self._contrast)
 
     def _arrive(self, theta):
-        matrix = theta[None].float().requires_grad_(True)
+        matrix = theta[None].clone().requires_grad_(True)
         sampler = self._model.stn.sampler
         with torch.device("cpu"), torch.enable_grad():
             grid = affine_grid(matrix, self._size, sampler.align_corners)
             seen = sampler(self._image, grid)
-            loss = -self._model.classifier(seen)[0, self._target]
+            answers = self._model.classifier(seen)[0]
+            if self._target >= len(answers):
+                raise ValueError(
+                    f"target: expected a class of the model's, 0 to {len(answers) - 1}, got {self._target}"
+                )
+            loss = -answers[self._target]
             by_theta, by_place = torch.autograd.grad(loss, (matrix, grid), materialize_grads=True)
         self.slopes = Slopes(loss.detach(), by_theta[0], by_place[0])
-        self._sees = (seen.max() - seen.min()).item()  # from dark to bright
+        self._contrast = (seen.max() - seen.min()).item()
         self.path.append(theta)
         self.losses.append(loss.item())
 
 
-def how_it_ends(losses, steepest, contrast):
-    """Why a descent with these losses ends: a sentence without its dot, or "" where it goes on.
+def end_of(losses, steepest, contrast):
+    """Why it makes no sense to go on with a descent.
 
     Args:
         losses: list of numbers, from the start on.
-        steepest: the largest of the six slopes. contrast: of what the frame sees, from its darkest to its brightest.
+        steepest: the largest of the six slopes, without its sign.
+        contrast: of what the frame sees, from its darkest to its brightest.
 
-    >>> how_it_ends([0.7, 0.3, 0.005], 0.1, 1.0)
-    'Arrived'
+    Returns:
+        ``"arrived"``, ``"black"`` (the frame sees nothing else), ``"flat"``, ``"bottom"``, ``"stuck"``; or None.
+
+    >>> end_of([0.7, 0.3, 0.005], 0.1, 1.0), end_of([2.9], 0.0, 0.0), end_of([2.9], 0.3, 1.0)
+    ('arrived', 'black', None)
     """
     if losses[-1] <= -math.log(SURE):
-        return "Arrived"
-    if not steepest:
-        return "The frame sees only background: no slope, no step" if not contrast else "No slope here, no step"
-    recent = losses[-PATIENCE:]
-    if len(losses) > PATIENCE and min(recent) > _FURTHER * min(losses[:-PATIENCE]):
-        return "Stuck: every small step makes it worse, or nothing"
-    return ""
+        return "arrived"
+    if steepest < _NOTHING:
+        return "black" if contrast < _NOTHING else "flat"
+    before, recent = losses[:-PATIENCE], losses[-PATIENCE:]
+    if not before or min(recent) < _FURTHER * min(before):
+        return None
+    return "bottom" if losses[-1] <= -math.log(GOOD) else "stuck"
