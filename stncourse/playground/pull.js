@@ -36,7 +36,7 @@ const sentenceOf = (end, sure) =>
     black: "The frame sees only black: no slope, no step.",
     flat: "No slope here in any of the six numbers: no step.",
     bottom: `As far as it gets: ${sure}. The last steps went only to and fro.`,
-    stuck: `Stuck: the last steps went only to and fro, over a kink or across a narrow valley. It is still only ${sure}.`,
+    stuck: `Stuck: the last steps went only to and fro, over a kink or across a narrow valley. It is only ${sure}.`,
     paused: `${LET_GO} steps are done: ${sure}. It still gets surer; let go again to go on.`,
   })[end] ?? "";
 

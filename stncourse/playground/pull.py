@@ -19,7 +19,6 @@ SURE = 0.99  #: the probability at which a descent has arrived
 GOOD = 0.9  #: the least at which one that gets no further counts as a success
 PATIENCE = 60  #: steps after which a descent that gets no further is stuck
 _FURTHER = 0.99  #: of the best loss before: what a descent that gets further is below
-
 _NOTHING = 1e-9  #: black less black, as it is rounded
 
 
@@ -43,11 +42,11 @@ def slopes(model, digits, image, theta, target):
     """The slopes of a classifier's loss: by θ's six numbers, and by each place where an output pixel looks.
 
     Every place hangs on the one frame. So the slopes by the places add up to those by θ:
-    ∂loss/∂θ = Σ ∂loss/∂place · (x, y, 1), with (x, y) where the output pixel lies on the output. At a kink, where a place
-    lies on a pixel's centre, there is no one slope: it is the one to the right, and below.
+    ∂loss/∂θ = Σ ∂loss/∂place · (x, y, 1), with (x, y) where the output pixel lies on the output. At a kink, where a
+    place lies on a pixel's centre, there is no one slope: it is the one to the right, and below.
 
     Args:
-        model: a trained :class:`stncourse.STNClassifier`, or ``"pretrained"``. Only its sampler and its classifier work.
+        model: a trained :class:`stncourse.STNClassifier`, or ``"pretrained"``. Only sampler and classifier work.
         digits: :class:`stncourse.Digits` whose numbers normalise the image.
         image: ``(1, 1, H, W)`` raw uint8.
         theta: six numbers, row by row; or a ``(2, 3)`` or ``(1, 2, 3)`` tensor. It maps output → input.

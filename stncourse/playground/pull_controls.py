@@ -12,7 +12,7 @@ _ENDS = {
     "black": "The frame sees only background: no slope, no step.",
     "flat": "No slope here in any of the six numbers: no step.",
     "bottom": "As far as it gets: {sure}. The last steps went only to and fro.",
-    "stuck": "Stuck: the last steps went only to and fro, over a kink or across a narrow valley. It is still only {sure}.",
+    "stuck": "Stuck: the last steps went only to and fro, over a kink or across a narrow valley. It is only {sure}.",
     "step": "One step: {sure}.",
     "paused": f"{_LET_GO} steps are done: {{sure}}. It still gets surer; let go again to go on.",
 }
