@@ -125,9 +125,9 @@ class Presets:
 
 
 class DigitControls:
-    """Which digits are on show; ``changed``: a function that is called when they are others."""
+    """Which digits are on show; ``changed``: a function that is called for another digit; ``counted``: for more."""
 
-    def __init__(self, digits, index, count, changed):
+    def __init__(self, digits, index, count, changed, counted):
         self._digits = digits
         self.number = widgets.BoundedIntText(
             description="digit no.", value=index, max=len(digits) - 1, layout={"width": "190px"}
@@ -140,8 +140,8 @@ class DigitControls:
         self.count = widgets.Dropdown(
             description="at once", options=[1, 2, 3, 4], value=count, layout={"width": "150px"}
         )
-        for control in (self.number, self.count):
-            control.observe(lambda _: changed(), names="value")
+        self.number.observe(lambda _: changed(), names="value")
+        self.count.observe(lambda _: counted(), names="value")
         self.another.on_click(self._on_another)
         self.of_class.observe(self._on_another, names="value")
 

@@ -105,7 +105,7 @@ def class_names(model, digits):
 
 
 def _example(model, digits):
-    return torch.zeros(1, 1, *size_for_classifier(model, digits))
+    return torch.zeros(1, 1, *size_for_classifier(model, digits), dtype=torch.float32, device="cpu")
 
 
 def theta_of(model, digits, image):

@@ -73,7 +73,7 @@ export function pageIn(root, { digits, labels, names, weights, scale, sliders, p
       grid_align_corners: gridAlign.checked, sampler_align_corners: samplerAlign.checked,
       out_height: outputSide, out_width: outputSide,
     };
-    const images = { images: all.slice(number * pixels, (number + 1) * pixels), label: labels[number] };
+    const images = { images: all.slice(number * pixels, (number + 1) * pixels), label: labels ? labels[number] : null };
     playground.show({ scene: now, theta, ...(withImages ? images : {}) });
   };
   preset.addEventListener("input", () => {

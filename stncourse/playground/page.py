@@ -6,43 +6,48 @@ from importlib import resources
 from string import Template
 
 from stncourse.browser.scripts import joined
+from stncourse.data.digits import Digits
 from stncourse.playground.awake import for_browser
 from stncourse.playground.opponent import class_names, default_digits, grey, own_copy, sampled_as_by
 from stncourse.playground.parameters import IDENTITY, LIMITS, PRESETS, SLIDERS, STEPS, decompose
-from stncourse.playground.scene import PADDINGS, Settings, raw_padding, scene
+from stncourse.playground.scene import PADDINGS, Settings, raw_images, raw_padding, scene
 
 _DIGITS = 100  #: in the page, where it chooses them: each weighs 2 kB
 
 
-def page(digits=None, model="pretrained"):
+def page(images=None, model=None):
     """The playground as one HTML page that needs no Python, no kernel and no network. Its controls are its own.
 
     Args:
-        digits: :class:`stncourse.Digits` to choose from. Default: crooked digits of the test set, 100 of them.
-        model: a trained :class:`stncourse.STNClassifier` that the browser can run; ``"pretrained"`` for the shipped
-            one; None for a page without a network.
+        images: ``(N, 1, H, W)`` raw uint8, the digits to choose from; or a set of them. Default: 100 crooked digits of
+            the shipped test set.
+        model: None; a trained :class:`stncourse.STNClassifier` whose layers are the tutorial's; or ``"pretrained"`` for
+            the shipped one, which is also the default where no images are given.
 
     Returns:
         str, the page.
 
     Raises:
-        TypeError, ValueError: an argument is not of the kind above, or the browser cannot run the model.
+        TypeError, ValueError: ``images`` is not of the kind or shape above, or empty; the model does not go with them,
+            or a browser cannot run it.
 
-    >>> page().startswith("<!doctype html>")
+    >>> page(torch.zeros(1, 1, 28, 28, dtype=torch.uint8)).startswith("<!doctype html>")
     True
     """
-    model = own_copy(model)
-    digits = default_digits(model).subset(slice(_DIGITS)) if digits is None else grey(digits)
-    sampled, background = ({}, None) if model is None else sampled_as_by(model, digits)
-    awake = for_browser(model, digits)
+    model = own_copy("pretrained" if images is None and model is None else model)
+    images = default_digits(model).subset(slice(_DIGITS)) if images is None else images
+    labels = images.labels.tolist() if isinstance(images, Digits) else None
+    digits, (images, like) = images, raw_images(images)
+    sampled, background = ({}, None) if model is None else sampled_as_by(model, grey(digits))
+    awake = for_browser(model, like)
     if model is not None and awake is None:
         raise ValueError("model: expected one of the tutorial's layers, which a browser can run, got another")
     weights, scale = awake or (b"", None)
-    settings, start = Settings(**sampled), decompose(IDENTITY)
+    start = decompose(IDENTITY)
     data = {
-        "digits": base64.b64encode(digits.images.numpy().tobytes()).decode(),
-        "labels": digits.labels.tolist(),
-        "names": class_names(model, digits),
+        "digits": base64.b64encode(images.numpy().tobytes()).decode(),
+        "labels": labels,
+        "names": class_names(model, like),
         "weights": base64.b64encode(weights).decode(),
         "scale": scale,
         "sliders": [
@@ -50,8 +55,8 @@ def page(digits=None, model="pretrained"):
             for name, text in SLIDERS.items()
         ],
         "presets": {name: list(decompose(theta).values()) for name, theta in PRESETS.items()},
-        "paddings": {name: raw_padding(name, digits, background) for name in PADDINGS},
-        "scene": scene(digits, settings, background=background),
+        "paddings": {name: raw_padding(name, like, background) for name in PADDINGS},
+        "scene": scene(images, Settings(**sampled), like=like, background=background),
     }
     template = Template((resources.files("stncourse.playground") / "page.html").read_text(encoding="utf-8"))
     return template.substitute(script=joined("playground/page.js"), data=json.dumps(data, ensure_ascii=False))

@@ -22,7 +22,7 @@ const TOOLS = {
 };
 
 const MARKUP = `<style>${STYLE}</style>
-<div class="tools"></div><div class="strip"></div>
+<div class="tools"></div><div class="looks"></div><div class="strip"></div>
 <div class="stage">
   <figure><div class="board"><canvas class="input" role="img"></canvas></div><figcaption>input</figcaption></figure>
   <div class="out"><figure><canvas class="output" role="img"></canvas><figcaption>output</figcaption></figure>
@@ -104,19 +104,20 @@ export function playgroundIn(root, options) {
     return [name, button];
   });
   const made = Object.fromEntries(tools.map((name) => [name, { ...TOOLS[name], ...TOOLS[name].make?.(desk) }]));
+  const looks = find(".looks");
   const check = (text, checked, changed) => {
     const label = document.createElement("label"), input = document.createElement("input");
     Object.assign(input, { type: "checkbox", checked });
     input.addEventListener("change", () => changed(input.checked));
     label.append(input, text);
-    bar.append(label);
+    looks.append(label);
     return input;
   };
   let followBox = null;
   if (network) {
     const look = Object.assign(document.createElement("button"), { type: "button", textContent: "let the STN look" });
     look.addEventListener("click", desk.look);
-    bar.append(look);
+    looks.append(look);
     followBox = check("follow", follow, setFollow);
   }
   check("ruler", false, (on) => {
@@ -219,6 +220,7 @@ export function playgroundIn(root, options) {
       Object.assign(state, news);
       if (state.follow && (another || !state.looked)) {
         state.looked = true;
+        stopGliding();
         desk.moveTo(chooseTheta(network, desk.image()), "STN");
       }
       refresh();

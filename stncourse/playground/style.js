@@ -6,8 +6,9 @@ import { PULL_STYLE } from "./pull_style.js";
 
 export const STYLE = `${THEME}
 ${PULL_STYLE}
-.stn-theta .tools, .stn-theta .strip { display: flex; flex-wrap: wrap; gap: 6px 8px; align-items: center; margin: 0 0 8px; }
-.stn-theta .tools label { display: inline-flex; gap: 5px; align-items: center; min-height: 30px; margin-left: 4px; }
+.stn-theta .tools, .stn-theta .looks, .stn-theta .strip { display: flex; flex-wrap: wrap; gap: 6px 8px; align-items: center; margin: 0 0 8px; }
+.stn-theta .tools:empty, .stn-theta .strip:empty { display: none; }
+.stn-theta .looks label { display: inline-flex; gap: 5px; align-items: center; min-height: 30px; margin-left: 4px; }
 .stn-theta .stage { position: relative; display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: flex-start; max-width: 100%; }
 .stn-theta figure { margin: 0; max-width: 100%; }
 .stn-theta figcaption { color: var(--stn-quiet); font-size: 13px; }

@@ -121,7 +121,7 @@ class ThetaPlayground(widgets.VBox):
         self.frame, self._controls, self._first_theta = None, controls, self.pose.theta
         self._score = Score()
         self._drawing = None
-        self.digit = DigitControls(self.digits, index, count, self._on_digit)
+        self.digit = DigitControls(self.digits, index, count, changed=self._on_digit, counted=self._show)
         self.sampling = SamplingControls(
             Settings(**sampled), self.digits.images, device, changed=self._on_sampling, device_changed=self._show
         )
@@ -161,7 +161,7 @@ class ThetaPlayground(widgets.VBox):
         self.picture = widgets.Image(format="png", layout={"align_self": "flex-start", "flex": "none"})
         self.readout, self.message = widgets.HTML(), widgets.HTML()
         # Of one width: a long message must not push it below the controls.
-        self.shown = widgets.VBox(layout={"width": "600px", "max_width": "100%"})
+        self.shown = widgets.VBox(layout={"width": "580px", "max_width": "100%"})
         self.let_stn = widgets.Button(description="let the STN look", layout={"width": "160px"})
         self.let_stn.on_click(self._on_let_stn)
         self.pull = PullControls(self.model, self.digits, self.pose, self._to_pull, self._say)
@@ -183,7 +183,8 @@ class ThetaPlayground(widgets.VBox):
         left = [widget for name, rows in groups.items() if name in controls for widget in rows]
         # Where both do not fit side by side, the picture goes above the controls, not out of sight below them.
         picture_first = {"display": "flex", "flex_flow": "row wrap-reverse", "align_items": "flex-end"}
-        return widgets.HBox([widgets.VBox(left), self.shown], layout=picture_first)
+        narrow = {"width": "340px", "max_width": "100%"}  # both fit on a laptop's screen
+        return widgets.HBox([widgets.VBox(left, layout=narrow), self.shown], layout=picture_first)
 
     def _name_controls(self, sliders):
         """Each control by its own name."""

@@ -23,6 +23,8 @@ import nbformat
 from PIL import Image
 from playwright.sync_api import Error, expect, sync_playwright
 
+from stncourse.playground.picture import output_from_picture, pixels_of
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_OPTIONS = (
@@ -31,7 +33,7 @@ BROWSER_OPTIONS = (
 )
 VIEWPORT = {"width": 1400, "height": 1000}
 THETA = ("θ11", "θ12", "tx", "θ21", "θ22", "ty")
-#: A playground's picture: drawn by the page, or sent by the kernel.
+#: A playground's output, drawn by the page; or its whole picture, sent by the kernel.
 PICTURE = "canvas[data-theta], img.widget-image"
 #: A canvas, or an <img> as the browser has decoded it, as a PNG.
 AS_PNG = """async img => {
@@ -278,6 +280,14 @@ class Playground:
 
     def message(self):
         return " ".join(self.root.locator("[role=alert]").all_inner_texts())
+
+    def output(self, size):
+        """The output's pixels as the browser shows them; None at a moment in which they are changing."""
+        picture = self.picture()
+        if picture is None:
+            return None
+        read = pixels_of if self.image.evaluate("e => e.tagName") == "CANVAS" else output_from_picture
+        return read(picture, size)
 
     def picture(self):
         """The picture that the browser shows, or None at a moment in which it is changing."""

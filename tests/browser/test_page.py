@@ -9,19 +9,22 @@ import torch
 import torch.nn.functional as F
 
 import stncourse
-from stncourse import load_digits
+from stncourse import load_digits, load_pretrained, normalize
 from stncourse.__main__ import main
 from stncourse.browser.scripts import joined
-from stncourse.playground.parameters import IDENTITY, LIMITS, compose
-from stncourse.playground.picture import output_from_picture
+from stncourse.playground.opponent import default_digits
+from stncourse.playground.parameters import IDENTITY, LIMITS, compose, decompose
+from stncourse.playground.picture import pixels_of
 from stncourse.playground.scene import DIRECTIONS, MODES, PADDINGS, Settings, render, scene
 
 FOLDER = Path(stncourse.__file__).parent
 SCRIPTS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.js"))
 IMAGES = load_digits("test", source="offline").images
+MODEL = load_pretrained()
+IN_PAGE = default_digits(MODEL)  # the first 100 of them
 WARP = """([pixels, scene, theta]) => {
     const matrix = scene.inverse ? script.invert(theta) : theta;
-    const output = script.warp(Uint8Array.from(pixels), scene.height, scene.width, matrix, scene);
+    const output = script.warp(Uint8Array.from(pixels), matrix, scene);
     return [Array.from(output), script.words(matrix)];
 }"""
 
@@ -72,15 +75,17 @@ def test_the_script_warps_and_says_what_python_does(page):
     assert different <= total / 10_000
 
 
-def test_the_script_composes_and_inverts_as_python_does(page):
+def test_the_script_composes_inverts_and_decomposes_as_python_does(page):
     generator = torch.Generator().manual_seed(1)
     for values in (torch.rand(50, 6, generator=generator) * 4 - 2).tolist():
         parameters = dict(zip(LIMITS, [90 * values[0], *values[1:]], strict=True))
         theta = page.evaluate("parameters => script.compose(parameters)", parameters)
         assert theta == pytest.approx(compose(parameters), abs=1e-5)
         assert page.evaluate("theta => script.invert(script.invert(theta))", theta) == pytest.approx(theta, abs=1e-6)
+        assert page.evaluate("theta => script.decompose(theta)", theta) == pytest.approx(decompose(theta), abs=1e-5)
     for singular in ((0,) * 6, (1, 2, 0, 2, 4, 1), (0.3, 0.1, 0, 0.9, 0.3, 0)):
         assert page.evaluate("theta => script.invert(theta)", list(singular)) is None
+    assert page.evaluate("theta => script.decompose(theta)", [0, 1, 0, 0, 1, 0]) is None
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -101,38 +106,93 @@ def test_a_browser_loads_the_scripts_as_they_lie_there(new_context, name):
     page.context.close()
 
 
-def shown(page):
-    """The output's pixels as the page shows them, once it has drawn."""
+def drawn(page):
+    """Once the page has drawn."""
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def theta_of(page):
+    drawn(page)
+    return [float(value) for value in page.locator("canvas[data-theta]").get_attribute("data-theta").split(",")]
+
+
+def assert_shows(page, number, **settings):
+    drawn(page)
     size = int(page.get_by_label("output px").input_value())
-    return output_from_picture(lab.picture_of(page.locator("canvas")), (size, size)).int()
-
-
-def assert_shows(page, image, **settings):
-    expected = render(image[None], Settings(**settings)).pixels[0, 0].int()
-    assert (shown(page) - expected).abs().max() <= 1
+    shown = pixels_of(lab.picture_of(page.locator("canvas[data-theta]")), (size, size)).int()
+    expected = render(IN_PAGE.images[number : number + 1], Settings(**settings)).pixels[0, 0].int()
+    assert (shown - expected).abs().max() <= 1
 
 
 def test_the_page_by_keyboard(page):
-    assert_shows(page, IMAGES[0])
+    assert_shows(page, 0, output_size=28)
     page.get_by_label("rotation (°)").focus()
     for _ in range(30):
         page.keyboard.press("ArrowRight")
     turned = compose(dict(zip(LIMITS, (30, 1, 1, 0, 0, 0), strict=True)))
-    assert_shows(page, IMAGES[0], theta=turned)
-    assert "turned 30° counter-clockwise" in page.locator("[role=status]").inner_text()
+    assert_shows(page, 0, theta=turned, output_size=28)
+    assert "turned 30° counter-clockwise" in page.locator(".sentence").inner_text()
     page.get_by_label("digit no.").fill("7")
     page.get_by_label("outside").select_option("border")
     page.get_by_label("output px").fill("40")
     page.get_by_label("align_corners of the grid").check()
-    assert_shows(page, IMAGES[7], theta=turned, padding="border", output_size=40, grid_align_corners=True)
+    assert_shows(page, 7, theta=turned, padding="border", output_size=40, grid_align_corners=True)
+    assert "wants an output of 28×28" in page.locator(".verdict").inner_text()
     page.get_by_label("θ maps").select_option("input → output")
     page.get_by_label("preset").select_option("mirror")
     page.get_by_label("align_corners of the grid").uncheck()
-    assert_shows(page, IMAGES[7], theta=(-1, 0, 0, 0, 1, 0), padding="border", output_size=40)
-    page.get_by_label("digit no.").fill("5000")  # there are 200
-    assert_shows(page, IMAGES[199], theta=(-1, 0, 0, 0, 1, 0), padding="border", output_size=40)
+    assert_shows(page, 7, theta=(-1, 0, 0, 0, 1, 0), padding="border", output_size=40)
+    page.get_by_label("digit no.").fill("5000")  # there are 100
+    assert_shows(page, 99, theta=(-1, 0, 0, 0, 1, 0), padding="border", output_size=40)
+    said = page.locator("[role=status]")
+    lab.until(lambda: "mirrored left-right" in said.inner_text(), "a screen reader is told", 5)
 
 
 def test_the_page_asks_for_nothing_from_anywhere(page):
     assert [url for url in page.requests if not url.startswith(("file:", "blob:"))] == []
+
+
+def test_the_page_is_one_small_file(tmp_path):
+    assert main(["playground", str(tmp_path / "theta.html")]) == 0
+    assert (tmp_path / "theta.html").stat().st_size <= 600_000
+
+
+@pytest.fixture
+def at_the_start(page):
+    """The page, as it is when it is opened."""
+    page.reload()
+    lab.load_script(page, joined("playground/theta.js"))
+    return page
+
+
+def test_the_network_looks_and_its_answers_are_the_models(at_the_start):
+    page = at_the_start
+    page.get_by_role("button", name="let the STN look").click()
+    with torch.no_grad():
+        inputs = normalize(IN_PAGE.images[:1])
+        theta, answers = MODEL.stn.transform(inputs).theta.flatten().tolist(), MODEL(inputs)[0].exp().tolist()
+    lab.until(lambda: theta_of(page) == pytest.approx(theta, abs=1e-4), "the frame is there", 5)
+    assert_shows(page, 0, theta=theta_of(page), output_size=28)
+    bars = page.locator(".answers li").evaluate_all("all => all.map(e => Number(e.dataset.p))")
+    assert bars == pytest.approx(answers, abs=1e-3)
+    page.get_by_label("follow").check()
+    page.get_by_label("digit no.").fill("3")
+    with torch.no_grad():
+        theta = MODEL.stn.transform(normalize(IN_PAGE.images[3:4])).theta.flatten().tolist()
+    lab.until(lambda: theta_of(page) == pytest.approx(theta, abs=1e-4), "it follows", 5)
+    parameters = decompose(theta)
+    assert float(page.get_by_label("rotation (°)").input_value()) == pytest.approx(parameters["rotation"], abs=0.51)
+
+
+def test_no_motion_for_who_prefers_none(at_the_start):
+    page = at_the_start
+    page.emulate_media(reduced_motion="reduce")
+    page.evaluate("""() => {
+        window.seen = new Set();
+        new MutationObserver(() => seen.add(document.querySelector("canvas[data-theta]").dataset.theta))
+            .observe(document.body, { subtree: true, attributeFilter: ["data-theta"] });
+    }""")
+    page.get_by_role("button", name="let the STN look").click()
+    page.wait_for_timeout(700)
+    assert page.evaluate("seen.size") == 1
+    page.emulate_media(reduced_motion="no-preference")

@@ -11,7 +11,6 @@ from lab import drag, errors_in, is_outside, until
 
 from stncourse import normalize, theta_playground
 from stncourse.playground.parameters import IDENTITY, PRESETS
-from stncourse.playground.picture import output_from_picture
 
 
 @functools.cache
@@ -29,11 +28,12 @@ def expected_pixels(theta, model="pretrained", size=28):
 
 def difference(playground, **kind):
     """The largest difference, in grey levels, between the picture in the browser and what its θ boxes ask for."""
-    theta, picture = playground.theta(), playground.picture()
-    if picture is None or theta != playground.theta():  # caught in a change
-        return 255
+    theta = playground.theta()
     expected = expected_pixels(theta, **kind)
-    return int((output_from_picture(picture, expected.shape).float() - expected).abs().max())
+    output = playground.output(expected.shape)
+    if output is None or theta != playground.theta():  # caught in a change
+        return 255
+    return int((output.float() - expected).abs().max())
 
 
 def wait_until_right(playground, theta=None, tolerance=2e-5, **kind):
@@ -51,7 +51,7 @@ def follows(playground, theta):
     expected = expected_pixels(theta, model=None)
     deadline = time.monotonic() + 1
     while time.monotonic() < deadline:
-        if (output_from_picture(playground.picture(), (28, 28)).float() - expected).abs().max() <= 1:
+        if (playground.output((28, 28)).float() - expected).abs().max() <= 1:
             return True
     return False
 
@@ -79,7 +79,7 @@ def playground(page):
 
 def test_pixels_are_compared_for_real(playground):
     moved = expected_pixels((1.0, 0.0, 0.1, 0.0, 1.0, 0.0))
-    shown = output_from_picture(playground.picture(), (28, 28)).float()
+    shown = playground.output((28, 28)).float()
     assert (shown - moved).abs().max() > 50
     assert (shown - expected_pixels(IDENTITY)).abs().max() <= 1
 
@@ -144,8 +144,8 @@ def test_typed_nonsense_is_named_and_changes_nothing(playground, wrong):
     assert playground.message() == ""
 
 
-def test_let_the_stn_do_it(playground, page):
-    playground.button("let the STN do it").click()
+def test_let_the_stn_look(playground, page):
+    playground.button("let the STN look").click()
     model, images = the_same("pretrained").model, the_same("pretrained").digits.images[:1]
     with torch.no_grad():
         theta = model.stn.transform(normalize(images)).theta.flatten().tolist()

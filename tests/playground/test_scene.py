@@ -17,11 +17,10 @@ from PIL import Image
 from stncourse import BACKGROUND, affine_theta, denormalize, from_dataset, load_digits, normalize
 from stncourse.playground.page import page
 from stncourse.playground.parameters import IDENTITY, LIMITS, PRESETS, compose, decompose, invert, words_for
-from stncourse.playground.picture import MARGIN, PANEL, output_from_picture
+from stncourse.playground.picture import GAP, IMAGE, INPUT, output_from_picture
 from stncourse.playground.scene import DIRECTIONS, MODES, PADDINGS, Settings, render, scene
 
 FORWARD, BACKWARD = DIRECTIONS
-INNER = PANEL / (1 + 2 * MARGIN)  # pixels of the digit's side in the input panel
 ORANGE = torch.tensor([255, 159, 28])
 
 
@@ -43,9 +42,9 @@ def picture(frame):
 
 
 def panel(frame):
-    """The first input panel's pixels, ``(PANEL, PANEL, 3)``."""
-    data = torch.frombuffer(bytearray(picture(frame).crop((0, 0, PANEL, PANEL)).tobytes()), dtype=torch.uint8)
-    return data.reshape(PANEL, PANEL, 3)
+    """The first input panel's pixels, ``(INPUT, INPUT, 3)``."""
+    data = torch.frombuffer(bytearray(picture(frame).crop((0, 0, INPUT, INPUT)).tobytes()), dtype=torch.uint8)
+    return data.reshape(INPUT, INPUT, 3)
 
 
 def orange(frame):
@@ -118,7 +117,7 @@ def test_a_singular_theta_renders_one_way_and_is_refused_the_other_way(digits, t
 def test_extreme_theta_renders(digits, theta, padding, direction):
     frame = render(digits, Settings(theta, padding, direction=direction))
     assert frame.output.isfinite().all()
-    assert picture(frame).width == 2 * PANEL + 16
+    assert picture(frame).width == INPUT + GAP + IMAGE
 
 
 # The picture
@@ -138,17 +137,34 @@ def test_the_picture_shows_the_output_of_a_non_square_digit(digits):
 
 
 def test_the_input_panel_shows_the_digit(digits):
-    away = panel(render(digits, Settings((1, 0, 10, 0, 1, 0))))  # the frame is nowhere to be seen
-    at = ((PANEL - INNER) / 2 + (torch.arange(28) + 0.5) * INNER / 28).long()
-    assert torch.equal(away[at][:, at], digits[0, 0][..., None].expand(28, 28, 3))
-    assert (away[:30] == 200).all()
+    frame = render(digits, Settings((0.01, 0, -0.99, 0, 0.01, -0.99)))  # a frame in the corner, where nothing else is
+    at = ((INPUT - IMAGE) / 2 + (torch.arange(28) + 0.5) * IMAGE / 28).long()
+    at = at[1:]
+    assert torch.equal(panel(frame)[at][:, at], digits[0, 0, 1:, 1:, None].expand(27, 27, 3))
+    assert (panel(frame)[:40] == 220).all()
+
+
+@pytest.mark.parametrize("theta", [(1, 0, 10, 0, 1, 0), (1, 1, 0.8, -1, 2, -0.5), (1e6, -1e6, 1e6, 1e6, 1e6, -1e6)])
+def test_a_frame_is_never_outside_the_panel(digits, theta):
+    """It zooms out instead: all four sides are there, with room around them."""
+    for images in (digits, digits[:, :, 3:23]):
+        drawn = orange(render(images, Settings(theta)))
+        assert drawn.min() > 0
+        assert drawn.max() < INPUT - 1
+        corners = torch.tensor(theta, dtype=torch.float32).reshape(2, 3) @ torch.tensor(
+            [[-1.0, 1, 1, -1], [-1, -1, 1, 1], [1, 1, 1, 1]]
+        )
+        wide, high = corners.max(1).values - corners.min(1).values
+        seen = drawn.max(0).values - drawn.min(0).values
+        aspect = images.shape[-1] / images.shape[-2]
+        assert float(seen[0] / seen[1]) == pytest.approx(float(wide * aspect / high), rel=0.25)
 
 
 @pytest.mark.parametrize(("tx", "ty"), [(0.4, 0.0), (-0.3, 0.2)])
 def test_the_frame_moves_with_theta(digits, tx, ty):
     here, there = (orange(render(digits, Settings((0.5, 0, x, 0, 0.5, y)))) for x, y in [(0, 0), (tx, ty)])
     moved = there.mean(0) - here.mean(0)
-    torch.testing.assert_close(moved, torch.tensor([tx, ty]) * INNER / 2, atol=1, rtol=0)
+    torch.testing.assert_close(moved, torch.tensor([tx, ty]) * IMAGE / 2, atol=1, rtol=0)
 
 
 def test_the_frame_grows_with_theta_and_marks_the_first_corner(digits):
@@ -157,7 +173,7 @@ def test_the_frame_grows_with_theta_and_marks_the_first_corner(digits):
     assert large / small == pytest.approx(2, abs=0.15)
     for mirror, corner in [(1, -1), (-1, 1)]:
         points = orange(render(digits, Settings((0.5 * mirror, 0, 0, 0, 0.5, 0))))
-        near = [(points - PANEL / 2 - torch.tensor([x, -1]) * INNER / 4).norm(dim=1) < 6 for x in (corner, -corner)]
+        near = [(points - INPUT / 2 - torch.tensor([x, -1]) * IMAGE / 4).norm(dim=1) < 6 for x in (corner, -corner)]
         assert near[0].sum() > near[1].sum() + 10  # the dot
 
 
@@ -305,7 +321,7 @@ def test_a_scene_holds_raw_grey_levels_and_sizes(padding, value):
 @pytest.mark.parametrize(
     "images",
     [
-        None,
+        "digits",
         torch.zeros(2, 1, 28, 28),
         torch.zeros(28, 28, dtype=torch.uint8),
         torch.zeros(0, 1, 28, 28, dtype=torch.uint8),
@@ -353,7 +369,7 @@ def test_the_background_can_be_another_one(grey_set):
 
 
 def test_a_page_of_a_set_has_its_paddings(grey_set):
-    data = json.loads(re.search(r'playgroundIn\(document.querySelector\("main"\), (.*)\);', page(grey_set))[1])
+    data = json.loads(re.search(r'pageIn\(document.querySelector\("main"\), (.*)\);', page(grey_set))[1])
     assert data["paddings"]["background"]["padding_value"] == pytest.approx(0, abs=1e-9)
     assert data["paddings"]["raw 0 (bright frame)"]["padding_value"] == pytest.approx(255 * grey_set.mean[0])
     assert data["scene"]["height"] == 20
@@ -381,7 +397,7 @@ def test_the_playground_does_not_depend_on_torchs_defaults(digits, other_default
     for direction in DIRECTIONS:
         frame = render(digits, Settings((0.9, 0.1, 0.2, -0.1, 0.9, 0), direction=direction))
         assert frame.output.dtype == torch.float32
-        assert picture(frame).width == 2 * PANEL + 16
+        assert picture(frame).width == INPUT + GAP + IMAGE
     assert compose(decompose(PRESETS["rotate 45°"])) == pytest.approx(PRESETS["rotate 45°"], abs=1e-6)
     assert page(digits).startswith("<!doctype html>")
 
