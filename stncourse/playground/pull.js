@@ -199,7 +199,8 @@ function drawTrace(pen, view, path) {
   dot(pen, middles.at(-1), 3.5, FRAME, "#000");
 }
 
-// The arrows, each kind drawn so many times as long as one step is. Returns these two numbers; 0 where there is no slope.
+// The arrows, each kind drawn so many times as long as one step is. Returns these two numbers, 0 where there is no slope, and
+// how many small arrows there are.
 function drawPulls(pen, view, { theta, now }, stepSize, colors) {
   const onPanel = ([x, y]) => [stepSize * x * view.wide, stepSize * y * view.high];
   const drawn = (arrows, { longest, most }, color, look) => {
@@ -213,14 +214,15 @@ function drawPulls(pen, view, { theta, now }, stepSize, colors) {
   const side = Math.sqrt(now.seen.length), small = strongest(now.byPlace, placesOf(theta, side), SMALL.count);
   const large = CORNERS.map((u) => ({ place: placeOn(theta, u), pull: pulledAt(now.byTheta, u) }));
   return {
+    count: small.length,
     small: drawn(small, SMALL, BLUE, { thickness: 1.6 }),
     large: drawn(large, LARGE, colors("ink"), { thickness: 4, coat: colors("paper") }),
   };
 }
 
-function arrowsSay({ small, large }) {
+function arrowsSay({ count, small, large }) {
   if (!large) return "No arrows: no slope.";
-  return `<span class="key-arrow small-pull">→</span> small arrows: where the ${SMALL.count} strongest pulls want their places,
+  return `<span class="key-arrow small-pull">→</span> small arrows: where the ${count} strongest pulls want their places,
     ${rounded(small)} × as long as one step. <span class="key-arrow">➞</span> large: what all pulls together do to the corners
     in one step, ${rounded(large)} × as long.`;
 }

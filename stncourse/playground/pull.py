@@ -43,7 +43,7 @@ def slopes(model, digits, image, theta, target):
 
     Every place hangs on the one frame. So the slopes by the places add up to those by θ:
     ∂loss/∂θ = Σ ∂loss/∂place · (x, y, 1), with (x, y) where the output pixel lies on the output. At a kink, where a
-    place lies on a pixel's centre, there is no one slope: it is the one to the right, and below.
+    place lies on a pixel's centre, there is no one slope: it is that of one side, and rounding may decide which.
 
     Args:
         model: a trained :class:`stncourse.STNClassifier`, or ``"pretrained"``. Only sampler and classifier work.
