@@ -169,7 +169,8 @@ export function answer(network, levels) {
 }
 
 // The loss -log p(label), and its slopes: by θ's six numbers, and by each output pixel's place, [x, y, …] (equation 7
-// of the paper). At a kink, where a place lies on a pixel's centre, it is the slope to the right and below.
+// of the paper). At a kink, where a place lies on a pixel's centre, it is the slope to the right and below. `seen`: the
+// pixels that the classifier saw.
 export function slopes(network, image, theta, label) {
   const { size, outputSize: side, normalize, outside } = network;
   const places = placesOf(theta, side), seen = seenAt(network, image, places);
@@ -183,7 +184,7 @@ export function slopes(network, image, theta, label) {
     const from = [pixelCenter(i % side, side, false), pixelCenter(Math.floor(i / side), side, false), 1];
     for (let k = 0; k < 6; k++) byTheta[k] += along[k < 3 ? 0 : 1] * from[k % 3];
   }
-  return { loss: -bySeen.logProbabilities[label], byTheta, byPlace };
+  return { loss: -bySeen.logProbabilities[label], byTheta, byPlace, seen };
 }
 
 // How fast a bilinear colour changes with its place, in pixels.

@@ -11,6 +11,7 @@ import { placeOn, reachFor, within } from "./hand.js";
 import { handlesOn, stalkEnd } from "./handles.js";
 import { FRAME, INPUT, drawColumns, drawFrame, drawImage, drawOutput, drawRuler, line, viewOf } from "./panels.js";
 import { pixelTool } from "./pixel.js";
+import { pullOn } from "./pull.js";
 import { STYLE } from "./style.js";
 
 // What a tool is: text (of its button), help; and, as far as it has them, a function of the desk that makes { strip, below: elements
@@ -18,7 +19,7 @@ import { STYLE } from "./style.js";
 const TOOLS = {
   hand: { text: "move the frame", help: "Drag the frame, a corner, an edge or the round handle; or press Tab and the arrow keys." },
   draw: { text: "draw a digit", make: drawingOn },
-  pull: { text: "pull" },
+  pull: { text: "pull", make: pullOn },
   pixel: { text: "ask a pixel", make: pixelTool },
 };
 
@@ -53,7 +54,8 @@ export function playgroundIn(root, options) {
   let last = IDENTITY, stopGliding = () => {}, speaking = null;
 
   const desk = {
-    state, root, board, stage: find(".stage"), hear, refresh,
+    state, root, board, stage: find(".stage"), names, hear, refresh,
+    unfollow: () => setFollow(false),
     // θ as it goes into the grid: output → input. Where the other direction is asked for and has no inverse: the last one.
     matrix: () => (last = (state.scene.inverse ? invert(state.theta) : state.theta) ?? last),
     view: () => viewOf(state.scene, state.reach),
@@ -64,8 +66,8 @@ export function playgroundIn(root, options) {
     },
     // Move the frame. `by`: "hand", "STN" or "pull". `more`: what the owner is to hear besides.
     moveTo(matrix, by, more = {}) {
+      if (by !== "STN") stopGliding();
       if (by === "hand") {
-        stopGliding();
         setFollow(false);
         if (state.held) matrix = within(desk.matrix(), matrix, state.reach, state.scene);
       }

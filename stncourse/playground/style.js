@@ -4,9 +4,11 @@ import { THEME } from "../browser/screen.js";
 import { DRAWING } from "./drawing_style.js";
 import { FRAME, IMAGE, INPUT } from "./panels.js";
 import { PIXEL_STYLE } from "./pixel_style.js";
+import { PULL_STYLE } from "./pull_style.js";
 
 export const STYLE = `${THEME}
 ${DRAWING}
+${PULL_STYLE}
 .stn-theta .tools, .stn-theta .looks, .stn-theta .strip { display: flex; flex-wrap: wrap; gap: 6px 8px; align-items: center; margin: 0 0 8px; }
 .stn-theta .tools:empty, .stn-theta .strip:empty { display: none; }
 .stn-theta .looks label { display: inline-flex; gap: 5px; align-items: center; min-height: 30px; margin-left: 4px; }

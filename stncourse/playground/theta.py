@@ -24,6 +24,7 @@ from stncourse.playground.opponent import (
 )
 from stncourse.playground.parameters import IDENTITY
 from stncourse.playground.pose import Pose
+from stncourse.playground.pull_controls import PullControls
 from stncourse.playground.readout import alert_html, bars_html, matrix_html
 from stncourse.playground.scene import DIRECTIONS, Settings, render, scene
 
@@ -172,6 +173,7 @@ class ThetaPlayground(widgets.VBox):
         self.shown = widgets.VBox(layout={"width": "580px", "max_width": "100%"})
         self.let_stn = widgets.Button(description="let the STN look", layout={"width": "160px"})
         self.let_stn.on_click(self._on_let_stn)
+        self.pull = PullControls(self.model, self.digits, self.pose, self._to_pull, self._say)
         self._name_controls(sliders)
         # After the sliders, whose places the page has to know; before the boxes, which can wait.
         self.pose.observe(self._on_pose)
@@ -185,6 +187,7 @@ class ThetaPlayground(widgets.VBox):
             "digit": self.digit.rows(),
             "sampling": self.sampling.rows(),
             "model": [self.let_stn] if self.model is not None else [],
+            "pull": self.pull.rows(),
         }
         left = [widget for name, rows in groups.items() if name in controls for widget in rows]
         # Where both do not fit side by side, the picture goes above the controls, not out of sight below them.
@@ -241,6 +244,7 @@ class ThetaPlayground(widgets.VBox):
             matrix = matrix_html(settings.theta)
             self.readout.value = f'<div role="status">{matrix}<p>{self.frame.words}</p></div>{self._bars()}'
         self.let_stn.layout.display = None if self.model is not None and not self._awake() else "none"
+        self.pull.show(not self._awake())
         picture = self.drawn if in_browser else self.picture
         if picture not in self.shown.children:
             self.shown.children = [picture, self.message, self.readout]
@@ -300,6 +304,12 @@ class ThetaPlayground(widgets.VBox):
             class_names(self.model, self.digits),
             "class" if getattr(self.digits, "classes", ()) else "digit",
         )
+
+    def _to_pull(self):
+        """What is pulled: the image, its class, the settings. The network helps: no attempt at this digit counts."""
+        if self._drawing is None:
+            self._score.helped.add(self.number.value)
+        return self._images()[:1], self._label(), self.settings
 
     def _on_let_stn(self, _):
         before, theta = self.pose.theta, theta_of(self.model, self.digits, self._images()[:1])
