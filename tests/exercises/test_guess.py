@@ -1,4 +1,4 @@
-"""A guess is made before the truth is known, and kept. What a page does with it: tests/browser/test_guess.py."""
+"""A guess is made before the truth is known, and kept. What a page does with it: tests/browser/test_guessing.py."""
 
 import json
 
