@@ -56,7 +56,9 @@ def test_what_a_script_imports_is_exported_and_used(name):
 def test_joined_it_imports_nothing_and_says_nothing_twice(name):
     text = joined(name)
     assert not re.search(r"^\s*import\b", text, re.MULTILINE)
-    declared = re.findall(r"^(?:export )?(?:async )?(?:function|const) (\w+)", text, re.MULTILINE)
+    declared = re.findall(r"^(?:export )?(?:async )?function (\w+)", text, re.MULTILINE)
+    for line in re.findall(r"^(?:export )?const (.*)", text, re.MULTILINE):
+        declared += re.findall(r"(?:^|, )(\w+) = ", line)
     assert len(set(declared)) == len(declared)
     assert text.endswith((FOLDER / name).read_text(encoding="utf-8").split('";\n')[-1])
 

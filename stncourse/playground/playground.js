@@ -42,7 +42,9 @@ export function playgroundIn(root, options) {
   const { pixel = null } = options;
   root.innerHTML = MARKUP;
   root.classList.add("stn", "stn-theta");
-  root.dataset.lmSuppressShortcuts = "true"; // no shortcut of JupyterLab may take the arrow keys for itself
+  // No shortcut of JupyterLab may take the arrow keys for itself: some look at the control in focus, not around it.
+  root.dataset.lmSuppressShortcuts = "true";
+  root.addEventListener("focusin", ({ target }) => (target.dataset.lmSuppressShortcuts = "true"));
   const find = (selector) => root.querySelector(selector);
   const [board, inputCanvas, outputCanvas] = [".board", "canvas.input", "canvas.output"].map(find);
   const showAnswers = names.length ? answersIn(find(".answering"), names) : null;

@@ -106,4 +106,4 @@ def test_a_drawing_is_no_attempt_and_no_help(game):
     send(game, theta=[0.8, 0, 0, 0, 0.8, 0], by="STN")
     assert game.attempts == {}
     game.number.value = 5
-    assert game._score.helped == set()
+    assert game._game.score.helped == set()

@@ -24,7 +24,8 @@ from stncourse import (
     normalize,
     theta_playground,
 )
-from stncourse.playground.opponent import Score, theta_of
+from stncourse.playground.game import Score
+from stncourse.playground.opponent import theta_of
 from stncourse.playground.parameters import IDENTITY, LIMITS, PRESETS, compose, decompose
 from stncourse.playground.picture import output_from_picture
 from stncourse.playground.scene import DIRECTIONS, MODES, PADDINGS, render, scene
@@ -665,13 +666,14 @@ def test_only_the_controls_asked_for_are_shown():
         "sampling": {"θ maps", "outside", "sampling", "output px", "warped by"}
         | {f"align_corners of the {part}" for part in ("grid", "sampler")},
         "model": {"let the STN look"},
-    } | {key: set() for key in ("draw", "pull", "pixel")}  # in the picture
+        "pull": {"become", "one step", "let go"},
+    } | {key: set() for key in ("draw", "pixel")}  # in the picture
     assert tuple(sorted(groups)) == tuple(sorted(CONTROLS))
     for asked in [(), ("sliders",), ("theta", "presets"), ("digit", "sampling"), ("model",), CONTROLS]:
         for model in (None, "pretrained"):
             playground = theta_playground(model=model, controls=asked)
             shown = {w.description for w in tree(playground) if getattr(w, "description", "")}
-            wanted = set().union(*(groups[name] for name in asked if name != "model" or model))
+            wanted = set().union(*(groups[name] for name in asked if name not in ("model", "pull") or model))
             assert shown == wanted
             assert {playground.drawn, playground.readout, playground.message} <= set(tree(playground))
 
