@@ -29,6 +29,22 @@ export function networkOf(bytes, { size, outputSize, mean, std }) {
 
 // Layers. A picture is { channels, height, width, data }.
 
+// Add to a row of `out` a row of `data` times the first weight, the row one further on times the second, and so on. Five at
+// once, the width of most filters: memory is read and written less, and all takes less than half the time.
+function addWeighted(out, start, count, data, first, weights) {
+  const end = start + count;
+  let k = 0;
+  for (; k + 5 <= weights.length; k += 5) {
+    const a = weights[k], b = weights[k + 1], c = weights[k + 2], d = weights[k + 3], e = weights[k + 4];
+    for (let to = start, i = first + k; to < end; to++, i++)
+      out[to] += a * data[i] + b * data[i + 1] + c * data[i + 2] + d * data[i + 3] + e * data[i + 4];
+  }
+  for (; k < weights.length; k++) {
+    const weight = weights[k];
+    for (let to = start, i = first + k; to < end; to++, i++) out[to] += weight * data[i];
+  }
+}
+
 function convolve({ channels, height, width, data }, weight, bias) {
   const [filters, , side] = weight.shape, rows = height - side + 1, columns = width - side + 1;
   const out = new Float64Array(filters * rows * columns);
@@ -36,14 +52,11 @@ function convolve({ channels, height, width, data }, weight, bias) {
     const base = f * rows * columns;
     out.fill(bias.data[f], base, base + rows * columns);
     for (let c = 0; c < channels; c++)
-      for (let i = 0; i < side; i++)
-        for (let j = 0; j < side; j++) {
-          const w = weight.data[((f * channels + c) * side + i) * side + j];
-          for (let row = 0; row < rows; row++) {
-            let from = (c * height + row + i) * width + j, to = base + row * columns;
-            for (const end = to + columns; to < end; ) out[to++] += w * data[from++];
-          }
-        }
+      for (let i = 0; i < side; i++) {
+        const at = ((f * channels + c) * side + i) * side, weights = weight.data.subarray(at, at + side);
+        for (let row = 0; row < rows; row++)
+          addWeighted(out, base + row * columns, columns, data, (c * height + row + i) * width, weights);
+      }
   }
   return { channels: filters, height: rows, width: columns, data: out };
 }

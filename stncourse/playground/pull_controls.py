@@ -7,6 +7,7 @@ from stncourse.playground.pull import Descent
 from stncourse.playground.scene import Settings
 
 _LET_GO, _REFRESH = 400, 10  #: steps of one "let go"; steps from one picture to the next
+_TRUTH = "the truth"
 _ENDS = {
     "arrived": "Arrived: the classifier is {sure}.",
     "black": "The frame sees only background: no slope, no step.",
@@ -32,10 +33,12 @@ class PullControls:
     def __init__(self, model, digits, pose, scene, say):
         self._model, self._digits, self._pose, self._scene, self._say = model, digits, pose, scene, say
         self._names = class_names(model, digits)
-        classes = [("its own class", None), *((name, label) for label, name in enumerate(self._names))]
-        self.target = widgets.Dropdown(description="become", options=classes, layout={"width": "210px"})
-        self.one = widgets.Button(description="one step", layout={"width": "90px"})
-        self.go = widgets.Button(description="let go", layout={"width": "90px"})
+        classes = [(_TRUTH, _TRUTH), *((name, label) for label, name in enumerate(self._names))]
+        self.target = widgets.Dropdown(
+            description="become", options=classes, layout={"width": "156px"}, style={"description_width": "56px"}
+        )
+        self.one = widgets.Button(description="one step", layout={"width": "80px"})
+        self.go = widgets.Button(description="let go", layout={"width": "74px"})
         self.one.on_click(lambda _: self._pull(1))
         self.go.on_click(lambda _: self._pull(_LET_GO))
         self._row = widgets.HBox([self.target, self.one, self.go], layout={"flex_flow": "row wrap"})
@@ -50,12 +53,12 @@ class PullControls:
 
     def _pull(self, steps):
         image, label, settings = self._scene()
-        target = label if self.target.value is None else self.target.value
+        target = label if self.target.value == _TRUTH else self.target.value
         if needs := self._needs(settings, image):
             self._say(f"To pull, the frame must see as the network does. Please set: {needs}.")
             return
         if target is None:
-            self._say("A drawing has no class of its own: choose what it shall become.")
+            self._say("What the truth is, only its maker knows: choose what it shall become.")
             return
         descent = Descent(self._model, self._digits, image, settings.theta, target)
         end = descent.end()

@@ -142,6 +142,7 @@ def game(device="cpu", **arguments):
 
 def test_one_step_moves_theta_as_pull_does():
     playground = game()
+    assert playground.pull.target.index == 0  # a page shows it: a value of None it would not
     playground.pull.one.click()
     expected = pull(model(), digits(), digits().images[1:2], IDENTITY, 0, steps=1)
     assert playground.settings.theta == pytest.approx(expected.theta[1].flatten().tolist())
