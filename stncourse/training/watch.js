@@ -6,14 +6,14 @@ import { ORANGE, onceAFrame } from "../browser/screen.js";
 import { toPixels } from "../browser/stn.js";
 
 const SIDE = 176, AROUND = 0.25, FRAME_GAP = 8; // pixels of a canvas: a square for the input, one for the output
-const OUTSIDE = "#DCDCDC", LOSS = "#0072B2", RIGHT = "#D55E00";
+const OUTSIDE = "#DCDCDC", EDGE = "#808080", LOSS = "#0072B2", RIGHT = "#D55E00";
 const CHART = { width: 300, height: 110, left: 34, right: 6, top: 8, bottom: 18 };
 
 const STYLE = `
 .stn-watch { color: var(--jp-ui-font-color0, inherit); font: 13px/1.35 var(--jp-ui-font-family, system-ui, sans-serif);
   max-width: 960px; }
 .stn-watch p { margin: 2px 0 6px; font-variant-numeric: tabular-nums; }
-.stn-watch .images { display: grid; grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)); gap: 8px; }
+.stn-watch .images { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(76px, 100%), 1fr)); gap: 8px; }
 .stn-watch figure { margin: 0; min-width: 0; }
 .stn-watch .images figure { max-width: 88px; text-align: center; }
 .stn-watch .images figcaption { overflow: hidden; text-overflow: ellipsis; white-space: nowrap;
@@ -92,7 +92,7 @@ function watchedImage(number, room, scene) {
   [canvas.width, canvas.height] = [SIDE, 2 * SIDE + FRAME_GAP];
   room.append(figure);
   const pen = canvas.getContext("2d");
-  pen.imageSmoothingEnabled = false;
+  Object.assign(pen, { imageSmoothingEnabled: false, strokeStyle: EDGE });
   const nameOf = (label) => names[label] ?? String(label);
   return ({ outputs, outlines, answers, sure }) => {
     pen.clearRect(0, 0, canvas.width, canvas.height);
@@ -100,6 +100,7 @@ function watchedImage(number, room, scene) {
     const output = imageOf(cut(outputs, channels * outputSize[0] * outputSize[1]), outputSize, channels);
     const [left, above, wide, high] = fitted(outputSize, SIDE);
     pen.drawImage(output, left, SIDE + FRAME_GAP + above, wide, high);
+    pen.strokeRect(left + 0.5, SIDE + FRAME_GAP + above + 0.5, wide - 1, high - 1); // black on a dark page
     const answer = nameOf(answers[number]), percent = `${Math.round(100 * sure[number])} %`;
     const mark = labels ? (answers[number] === labels[number] ? "✓" : "✗") : "";
     caption.textContent = `${answer} ${mark} ${percent}`;
@@ -150,7 +151,7 @@ function readNews(now, { labels, count }) {
   const parts = [];
   if (labels) parts.push(`${now.answers.filter((answer, i) => answer === labels[i]).length} of ${count} watched`);
   if (now.tests.length) parts.push(`${percentOf(now.tests.at(-1)[1])} of the test set (●)`);
-  return { losses, rights, loss: `loss ${losses.at(-1)[1].toFixed(3)}`, right: parts.join(", ") };
+  return { losses, rights, loss: `loss of the training batches: ${losses.at(-1)[1].toFixed(3)}`, right: parts.join(", ") };
 }
 
 // For those who listen: at the start, after every epoch and at the end, not ten times a second.
@@ -168,7 +169,7 @@ function render({ model, el }) {
     `<div class="images"></div><div class="charts"></div><div class="spoken" role="status"></div></div>`;
   const root = el.querySelector(".stn-watch"), [where, images, charts, spoken] = root.children;
   const all = Array.from({ length: scene.count }, (_, number) => watchedImage(number, images, scene));
-  const drawLosses = chartIn(charts, "The loss of the training batches", LOSS, scene);
+  const drawLosses = chartIn(charts, "The loss", LOSS, scene);
   let drawRights = null, already = { epoch: 0, text: "" };
 
   const draw = () => {
