@@ -69,14 +69,14 @@ function drawLook(pen, input, outline, { size, top, align_corners: aligned }) {
     pen.beginPath();
     places.forEach((place, i) => {
       const seen = place.every(Number.isFinite) && i > 0 && places[i - 1].every(Number.isFinite);
-      pen[seen ? "lineTo" : "moveTo"](...place.map((value) => (Number.isFinite(value) ? value : 0)));
+      pen[seen ? "lineTo" : "moveTo"](...place); // a pen does nothing for NaN
     });
     pen.stroke();
   };
   line([...points, points[0]], 3);
   line(points.slice(0, top), 7); // the output's top edge
   pen.beginPath();
-  if (points[0].every(Number.isFinite)) pen.arc(...points[0], 6, 0, 2 * Math.PI);
+  pen.arc(...points[0], 6, 0, 2 * Math.PI);
   pen.fill();
   pen.restore();
 }

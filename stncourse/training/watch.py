@@ -22,7 +22,7 @@ from stncourse.transformer.spatial_transformer import transformers_in
 _MOST = 10  # images: what fits beside one another
 _PAUSE = 0.1  # seconds between two pictures, at least
 _SHARE = 25  # a picture is followed by so many times its own CPU time of training: at most 4 % is paid for pictures
-_LONGEST = 400  # points of the loss curve
+_LONGEST = 400  # points of the curve, an even number
 
 
 class Watched(NamedTuple):
@@ -138,13 +138,14 @@ class Watching:
 
     def _lengthen_curve(self, answers):
         """Add a point: the step, the mean loss since the last point, and how many of the answers are right."""
-        if self.steps:
-            right = sum(a == b for a, b in zip(answers, self.run.watched.labels or (), strict=False))
-            self.curve.append((self.run.steps_done, self.loss / self.steps, right))
-            self.loss, self.steps = 0.0, 0
-        if len(self.curve) > _LONGEST:  # every second point, each the mean of two: what is sent stays small
-            pairs = zip(self.curve[::2], self.curve[1::2], strict=False)
+        if not self.steps:
+            return
+        if len(self.curve) == _LONGEST:  # every second point, each the mean of two: what is sent stays small
+            pairs = zip(self.curve[::2], self.curve[1::2], strict=True)
             self.curve = [(step, (a + c) / 2, (b + d) / 2) for (_, a, b), (step, c, d) in pairs]
+        right = sum(a == b for a, b in zip(answers, self.run.watched.labels or (), strict=False))
+        self.curve.append((self.run.steps_done, self.loss / self.steps, right))
+        self.loss, self.steps = 0.0, 0
 
 
 def scene_of(run, picture):

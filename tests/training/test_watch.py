@@ -99,7 +99,7 @@ def test_the_numbers_beside_the_pictures(panels):
     assert [one["ended"] for one in news] == [""] * steps + ["finished"]
     assert panels[0].scene["steps"] == steps
     assert panels[0].scene["first_step"] == 0
-    curve = torch.frombuffer(bytearray(news[-1]["curve"]), dtype=torch.float32).reshape(-1, 3)
+    curve = curve_of(panels[0])
     assert curve[:, 0].tolist() == list(range(1, steps + 1))
     sizes = [RECIPE.batch_size] * (steps // 2 - 1) + [len(TRAIN) % RECIPE.batch_size or RECIPE.batch_size]
     first_epoch = curve[: steps // 2, 1] @ torch.tensor(sizes).float() / len(TRAIN)
@@ -160,33 +160,46 @@ def test_floats_in_0_to_1_are_watched_as_their_grey_levels(panels):
     assert panels[0].scene["inputs"] == TEN.images.numpy().tobytes()
 
 
+def curve_of(panel):
+    """The points of the last picture, ``(N, 3)``."""
+    return torch.frombuffer(bytearray(panel.news[-1]["curve"]), dtype=torch.float32).reshape(-1, 3)
+
+
 def test_a_long_curve_is_thinned_out(panels, monkeypatch):
+    quick_fit(make(), FAST_RECIPE.but(epochs=9), watch=TEN)
     monkeypatch.setattr(watch, "_LONGEST", 20)
     quick_fit(make(), FAST_RECIPE.but(epochs=9), watch=TEN)
-    lengths = [len(news["curve"]) // 12 for news in panels[0].news]
-    assert max(lengths) == 20
-    assert len(lengths) > 40
-    curve = torch.frombuffer(bytearray(panels[0].news[-1]["curve"]), dtype=torch.float32).reshape(-1, 3)
-    assert curve[-1, 0] == panels[0].news[-1]["step"]
-    assert (curve[:, 0].diff() > 0).all()
-    assert curve[0, 1] > curve[-1, 1]
+    assert max(len(news["curve"]) // 12 for news in panels[1].news) == 20
+    whole, thin = map(curve_of, panels)
+    assert len(whole) > 40
+    assert thin[-1, 0] == len(whole)
+    # Each of the first points is the mean of as many steps as it has passed.
+    for before, after in pairwise([0, *thin[:2, 0].int().tolist()]):
+        assert after - before >= 4
+        assert_close(thin[thin[:, 0] == after][0, 1:], whole[before:after, 1:].mean(0))
 
 
 # The training does not notice
 
 
+class Noise(nn.Module):
+    """Draws random numbers, also in eval mode."""
+
+    def forward(self, images):
+        return images + 0.1 * torch.randn_like(images)
+
+
 class Restless(nn.Module):
-    """Draws random numbers in eval mode, too, and has a BatchNorm."""
+    """Is noisy before θ is chosen, and after; and has a BatchNorm."""
 
     def __init__(self):
         super().__init__()
         self.stn = SpatialTransformer.for_images(28)
-        self.stn.localization = nn.Sequential(nn.Dropout(0.2), self.stn.localization)
-        self.norm, self.classifier = nn.BatchNorm2d(1), DigitCNN()
+        self.stn.localization = nn.Sequential(Noise(), self.stn.localization)
+        self.norm, self.noise, self.classifier = nn.BatchNorm2d(1), Noise(), DigitCNN()
 
     def forward(self, images):
-        images = self.norm(self.stn(images))
-        return self.classifier(images + 0.1 * torch.randn_like(images))
+        return self.classifier(self.noise(self.norm(self.stn(images))))
 
 
 @pytest.mark.parametrize("model_class", [STNClassifier, Restless])
@@ -395,7 +408,7 @@ def test_images_that_only_the_classifier_cannot_take_are_named_before_the_first_
         def __init__(self):
             super().__init__()
             self.stn = SpatialTransformer.for_images(28)
-            self.stn.localization.fc_loc = nn.Sequential(nn.AdaptiveAvgPool1d(32), *self.stn.localization.fc_loc[1:])
+            self.stn.localization = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16, 6))
             self.linear = nn.Linear(28 * 28, 10)
 
         def forward(self, images):
