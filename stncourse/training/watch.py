@@ -21,7 +21,7 @@ from stncourse.transformer.spatial_transformer import transformers_in
 
 _MOST = 10  # images: what fits beside one another
 _PAUSE = 0.1  # seconds between two pictures, at least
-_SHARE = 25  # a picture is followed by so many times its own CPU time of training: at most 4 % is paid for pictures
+_SHARE = 30  # a picture is followed by so many times its own CPU time of training: some 3 % is paid for pictures
 _LONGEST = 400  # points of the curve, an even number
 
 
@@ -127,14 +127,19 @@ class Watching:
         picture = picture_of(self.run.model, self.images, self.run.train.scale)
         self._lengthen_curve(picture.answers)
         if self.panel is None:
-            from stncourse.training.panel import Panel  # only where it is shown: ipywidgets takes its time
-
-            self.panel = Panel(scene=scene_of(self.run, picture))
-            self.panel.display()
-            start = time.process_time()  # that happens once
+            start += self._open_panel(picture)  # that happens once, and is not what a picture costs
         self.panel.now = news_of(self.run, picture, self.curve) | {"ended": ended}
         end = time.process_time()
         self.due = (time.perf_counter() + _PAUSE, end + _SHARE * (end - start))
+
+    def _open_panel(self, picture):
+        """Put the panel on the page. Returns the CPU seconds that it took."""
+        start = time.process_time()
+        from stncourse.training.panel import Panel  # only where it is shown: ipywidgets takes its time
+
+        self.panel = Panel(scene=scene_of(self.run, picture))
+        self.panel.display()
+        return time.process_time() - start
 
     def _lengthen_curve(self, answers):
         """Add a point: the step, the mean loss since the last point, and how many of the answers are right."""
