@@ -11,6 +11,7 @@ import pytest
 import stncourse
 from stncourse import control_points_playground, theta_playground
 from stncourse.browser.scripts import joined
+from stncourse.training.panel import Panel
 
 FOLDER = Path(stncourse.__file__).parent
 SCRIPTS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.js"))
@@ -66,6 +67,7 @@ def test_joined_it_imports_nothing_and_says_nothing_twice(name):
 def test_the_widgets_have_the_joined_scripts():
     assert theta_playground().drawn._esm == joined("playground/theta.js")
     assert control_points_playground()._esm == joined("playground/sheet.js")
+    assert Panel()._esm == joined("training/watch.js")
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node; tests/browser asks a browser")

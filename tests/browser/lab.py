@@ -131,7 +131,7 @@ def jupyter_lab(folder, home):
         port = probe.getsockname()[1]
     token = secrets.token_hex(16)
     own = {name: str(home / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")}
-    environment = os.environ | own | {"HOME": str(home), "IPYTHONDIR": str(home / "ipython")}
+    environment = os.environ | own | {"HOME": str(home), "IPYTHONDIR": str(home / "ipython"), "STNCOURSE_WATCH": ""}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1"]
     command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
     command += [f"--IdentityProvider.token={token}"]
