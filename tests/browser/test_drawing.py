@@ -4,19 +4,7 @@ import statistics
 
 import pytest
 import torch
-from strokes import (
-    DIGITS,
-    MIDDLE,
-    SHOWN,
-    InkPage,
-    close,
-    draw_by_mouse,
-    draw_by_touch,
-    output_pixels,
-    playing,
-    screen_places,
-    stroke,
-)
+from strokes import DIGITS, MIDDLE, SHOWN, InkPage, draw_by_mouse, draw_by_touch, output_pixels, playing, screen_places
 
 from stncourse import load_pretrained, normalize
 from stncourse.__main__ import main
@@ -131,7 +119,7 @@ def test_what_is_on_the_canvas_is_the_ink_of_the_strokes(pad, ink):
     pad.wait()
     scale, middle = 224 / SIZE, (SIZE - 1) / 2
     pixels = [[(x - box["x"] - 168) / scale + middle, (y - box["y"] - 168) / scale + middle] for x, y in places]
-    expected = ink([[stroke(pixels, 4.5)]])[0, 0].int()
+    expected = ink([[{"places": pixels, "width": 4.5, "erases": False}]])[0, 0].int()
     shown, image = pad.shown().reshape(SIZE, SIZE), pad.image().int()
     assert (image - expected).abs().max() <= 1
     seen = shown >= 0
@@ -298,7 +286,7 @@ MEASURE = """async (places) => {
 
 def test_each_move_of_the_pen_is_quick(pad):
     """From the pointer's event to the picture: ink, the network's θ, output and bars; without the wait for a frame."""
-    places = screen_places(pad.board, close(DIGITS[8][0]), 24, MIDDLE)
+    places = screen_places(pad.board, DIGITS[8][0], 24, MIDDLE)
     took = sorted(pad.page.evaluate(MEASURE, places))
     assert pad.bars().argmax() == 8
     print(f"a move of the pen: {statistics.median(took):.1f} ms, nine of ten under {took[len(took) * 9 // 10]:.1f} ms")

@@ -7,6 +7,7 @@ from lab import until
 from strokes import DIGITS, MIDDLE, SHOWN, draw_by_mouse, screen_places
 
 from stncourse import load_pretrained
+from stncourse.browser.scripts import joined
 from stncourse.playground.opponent import default_digits
 
 START = """from pathlib import Path
@@ -45,10 +46,11 @@ class Drawn:
         for line in DIGITS[digit]:
             draw_by_mouse(self.page, screen_places(board, line, height, centre))
 
-    def move_frame(self, key):
+    def move_frame(self, *keys):
         self.root.get_by_role("button", name="move the frame").click()
         self.root.locator('[data-handle="inside"]').focus()
-        self.page.keyboard.press(key)
+        for key in keys:
+            self.page.keyboard.press(key)
 
     def shown(self):
         """What is on the input's canvas; -1 where something lies over it."""
@@ -86,11 +88,10 @@ class Drawn:
 
 
 @pytest.fixture(scope="module")
-def drawn():
+def drawn(open_notebook):
     cells = [START, *(SAVE.format(number) for number in range(1, 8))]
     cells[2], cells[5] = BUSY, "playground"
-    with lab.open_alone(lambda folder: lab.write_notebook(folder / "draw.ipynb", cells)) as notebook:
-        yield Drawn(notebook)
+    return Drawn(open_notebook("draw.ipynb", cells))
 
 
 def test_what_is_drawn_is_the_image_in_python(drawn):
@@ -103,7 +104,7 @@ def test_what_is_drawn_is_the_image_in_python(drawn):
 
     drawn.run(2)
     drawn.page.wait_for_timeout(1000)
-    drawn.move_frame("ArrowUp")  # and the network no longer follows
+    drawn.move_frame("ArrowUp", "ArrowUp")  # and the network no longer follows
     drawn.root.get_by_role("button", name="draw a digit").click()
     drawn.draw(1, height=16, centre=(34, 20))
     busy = drawn.shown()
@@ -114,7 +115,7 @@ def test_what_is_drawn_is_the_image_in_python(drawn):
     second = drawn.assert_is_in_python(3)
     assert (second["image"] >= first["image"]).all()
     assert (second["image"] > first["image"]).sum() > 30
-    assert second["theta"][5] == pytest.approx(first["theta"][5] - 0.05, abs=1e-5)
+    assert second["theta"][5] == pytest.approx(first["theta"][5] - 0.1, abs=1e-5)
 
     drawn.run(5)  # a second view: it shows the drawing, and does not wipe it out
     drawn.look_at(1)
@@ -129,6 +130,49 @@ def test_what_is_drawn_is_the_image_in_python(drawn):
     number.fill("7")
     number.press("Enter")
     until(lambda: (drawn.shown() == digits[7]).mean() > 0.6, "the digit in place of the drawing")
-    drawn.move_frame("ArrowLeft")
+    for view in (1, 0):
+        drawn.look_at(view)
+        drawn.move_frame("ArrowLeft")
     drawn.page.wait_for_timeout(500)
     assert (drawn.saved(7)["image"][0, 0] == digits[7]).all()  # and no move of the frame brings the drawing back
+
+
+#: theta.js with a model whose kernel never answers; moved by a key, then drawn on. What was the kernel's last news.
+SLEEPING = """async () => {
+    const identity = { rotation: 0, scale_x: 1, scale_y: 1, shear: 0, shift_x: 0, shift_y: 0 };
+    const slider = (value) => ({ get: () => value, on() {}, off() {} });
+    const sliders = Object.fromEntries(Object.entries(identity).map(([name, value]) => [name, slider(value)]));
+    const scene = {
+        height: 42, width: 42, out_height: 28, out_width: 28, mode: "bilinear", padding_mode: "zeros", padding_value: 0,
+        inverse: false, theta: [1, 0, 0, 0, 1, 0], parameters: Object.values(identity), label: 3, heard: 0, sketch: 0,
+        sliders: Object.values(identity),
+    };
+    const state = {
+        sliders: Object.keys(identity), scene, hand: {}, images: new DataView(new ArrayBuffer(42 * 42)),
+        start: { names: [], tools: ["hand", "draw"], tool: "hand", follow: false, scale: null },
+    };
+    window.state = state;
+    const model = {
+        widget_manager: { get_model: async (name) => sliders[name] }, on() {}, save_changes() {},
+        get: (name) => state[name], set: (name, value) => (state[name] = value),
+    };
+    const el = document.body.appendChild(document.createElement("div"));
+    await script.default.render({ model, el });
+}"""
+
+
+def test_a_drawing_does_not_swallow_the_move_before_it(new_context):
+    """While a kernel is busy, only the last message waits for it."""
+    page = new_context(viewport=lab.VIEWPORT).new_page()
+    lab.load_script(page, joined("playground/theta.js"))
+    page.evaluate(SLEEPING)
+    page.locator('[data-handle="inside"]').focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("state.hand.theta") == [1, 0, 0.05, 0, 1, 0]
+    page.get_by_role("button", name="draw a digit").click()
+    draw_by_mouse(page, screen_places(page.locator(".board"), DIGITS[7][0], 24, MIDDLE))
+    hand, drawing = page.evaluate("[state.hand, Array.from(new Uint8Array(state.drawing.buffer))]")
+    assert hand["theta"] == [1, 0, 0.05, 0, 1, 0]
+    assert hand["sketch"] == hand["number"] > 2
+    assert (len(drawing), max(drawing)) == (42 * 42, 255)
+    page.context.close()
