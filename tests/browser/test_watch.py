@@ -85,7 +85,7 @@ def trained(open_notebook):
     notebook = open_notebook("watched.ipynb", [SETTINGS, TRAIN, TELL])
     notebook.start_all()
     page, panel = notebook.page, notebook.page.locator(".stn-watch")
-    until(panel.count, "the panel")
+    until(lambda: panel.count() and panel.locator(".where").inner_text(), "the panel, with a first picture")
     page.evaluate(COUNT)
     notebook.during = [panel.locator(".where").inner_text()]
     playground = notebook.playground()
