@@ -28,7 +28,10 @@ def starting(model, digits, controls, tool, follow):
         raise ValueError("follow: expected True only with a model that the browser can run, got True")
     weights, scale = awake or (b"", None)
     names = class_names(model, digits) if awake else []
-    return {"names": names, "tools": tools, "tool": tool, "follow": follow, "scale": scale}, weights
+    # θ's numbers, where something else on the page speaks of them.
+    matrix = any(name in controls for name in ("sliders", "theta", "presets", "pull", "pixel"))
+    start = {"names": names, "tools": tools, "tool": tool, "follow": follow, "scale": scale, "matrix": matrix}
+    return start, weights
 
 
 def first_pixel(pixel, size, controls):

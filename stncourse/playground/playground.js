@@ -35,11 +35,11 @@ const MARKUP = `<style>${STYLE}</style>
 <div class="below"></div>`;
 
 // `names`: of the classes, for the bars. `network`: see network.js; or null. `tools`: which of TOOLS; `tool`: the one to start with.
-// `pixel`: [row, column] of the output pixel to ask first. `follow`: whether the network's θ is taken for each image.
+// `pixel`: [row, column] of the output pixel to ask first. `follow`: whether the network's θ is taken for each image. `matrix`: whether θ's numbers are shown.
 // `hear`: a function that is told { theta, by, … } or { image }.
 export function playgroundIn(root, options) {
-  const { names = [], network = null, tools = ["hand"], tool = tools[0], follow = false, hear = () => {} } = options;
-  const { pixel = null } = options;
+  const { names = [], network = null, tools = ["hand"], tool = tools[0], follow = false, pixel = null } = options;
+  const { matrix: numbers = true, hear = () => {} } = options;
   root.innerHTML = MARKUP;
   root.classList.add("stn", "stn-theta");
   // No shortcut of JupyterLab may take the arrow keys for itself: some look at the control in focus, not around it.
@@ -89,7 +89,7 @@ export function playgroundIn(root, options) {
       state.images = Uint8Array.from([...pixels, ...state.images.subarray(pixels.length)]);
       state.label = null;
       hear({ image: pixels });
-      if (state.follow) desk.moveTo(chooseTheta(network, pixels), "STN");
+      if (state.follow) desk.moveTo(pixels.some(Boolean) ? chooseTheta(network, pixels) : IDENTITY, "STN");
       refresh();
     },
     // The network looks: the frame glides to where it wants it.
@@ -205,7 +205,7 @@ export function playgroundIn(root, options) {
     const sentence = singular
       ? "This θ has no inverse: the picture is still that of the last one that has."
       : words(matrix);
-    find(".matrix").innerHTML = matrixHtml(state.theta, state.scene.inverse);
+    if (numbers) find(".matrix").innerHTML = matrixHtml(state.theta, state.scene.inverse);
     find(".sentence").textContent = sentence;
     outputCanvas.setAttribute("aria-label", `Output. ${sentence}`);
     const [x, y] = placeOn(matrix, [0, 0]).map((value) => value.toFixed(2));
@@ -217,8 +217,10 @@ export function playgroundIn(root, options) {
   function answers() {
     if (!showAnswers || !network) return;
     const fits = [state.scene.out_height, state.scene.out_width].every((side) => side === network.outputSize);
-    state.probabilities = fits ? Array.from(answer(network, state.levels), Math.exp) : null;
-    showAnswers(state.probabilities, state.label, `The classifier wants an output of ${network.outputSize}×${network.outputSize} pixels.`);
+    const empty = !desk.image().some(Boolean), side = network.outputSize;
+    state.probabilities = fits && !empty ? Array.from(answer(network, state.levels), Math.exp) : null;
+    const why = empty ? "There is nothing to read yet." : `The classifier wants an output of ${side}×${side} pixels.`;
+    showAnswers(state.probabilities, state.label, why);
   }
 
   choose(state.tool);

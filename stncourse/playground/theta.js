@@ -10,11 +10,11 @@ import { playgroundIn } from "./playground.js";
 async function render({ model, el }) {
   const find = (reference) => model.widget_manager.get_model(reference.replace("IPY_MODEL_", ""));
   const sliders = await Promise.all(model.get("sliders").map(find));
-  const { names, tools, tool, follow, scale, pixel } = model.get("start");
+  const { scale, ...options } = model.get("start");
   const network = scale ? networkOf(bytes(model, "weights"), scale) : null;
   // The last thing that the hand did here, until the kernel's scene has heard of it: θ, and the sliders' values then.
   let number = 0, hand = null, sketch = 0;
-  const playground = playgroundIn(el, { names, network, tools, tool, follow, pixel, hear });
+  const playground = playgroundIn(el, { ...options, network, hear });
   const values = () => sliders.map((slider) => slider.get("value"));
   const movedFrom = (base) => values().map((value, i) => Math.abs(value - base.sliders[i]) > 1e-6);
 

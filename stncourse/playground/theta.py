@@ -190,7 +190,7 @@ class ThetaPlayground(widgets.VBox):
         left = [widget for name, rows in groups.items() if name in controls for widget in rows]
         # Where both do not fit side by side, the picture goes above the controls, not out of sight below them.
         picture_first = {"display": "flex", "flex_flow": "row wrap-reverse", "align_items": "flex-end"}
-        narrow = {"width": "340px", "max_width": "100%"}  # both fit on a laptop's screen
+        narrow = {"max_width": "min(340px, 100%)"}  # both fit on a laptop's screen
         return widgets.HBox([widgets.VBox(left, layout=narrow), self.shown], layout=picture_first)
 
     def _name_controls(self, sliders):
