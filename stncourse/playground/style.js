@@ -43,6 +43,7 @@ ${PULL_STYLE}
 .stn-theta p { margin: 2px 0 6px; max-width: 60ch; }
 .stn-theta .verdict { margin: 0; min-height: 1.4em; }
 .stn-theta ol.answers { display: flex; list-style: none; margin: 0; padding: 0; }
+.stn-theta ol.answers[hidden] { display: none; }
 .stn-theta ol.answers li { margin: 0; }
 .stn-theta .columns li { flex: 1; text-align: center; }
 .stn-theta .columns .track { display: flex; align-items: flex-end; height: 56px; margin: 0 3px; border-bottom: 1px solid var(--stn-line); }
