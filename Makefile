@@ -14,7 +14,7 @@ INSTALLED := .venv/.installed
 # Jupyter refuses to run as root, as in a container, unless told; it listens on 127.0.0.1 only and asks for its token.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-oldest test-notebooks browser-test screenshot lint scripts stamp bench pretrained record-tutorial recipes compare offline-digits clean table1 exercises
+.PHONY: lab test test-oldest test-notebooks browser-test screenshots lint scripts stamp bench pretrained record-tutorial recipes compare offline-digits clean table1 exercises
 
 lab: $(INSTALLED)  ## JupyterLab on the first notebook
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir="$(CURDIR)" \
@@ -40,8 +40,8 @@ test-notebooks: $(INSTALLED)
 browser-test: $(INSTALLED)  ## the playground in a real JupyterLab, in a real browser
 	$(BIN)/python -m pytest tests/browser -p no:xdist $(PYTEST_OPTIONS)
 
-screenshot: $(INSTALLED)  ## docs/playground.gif, made again
-	$(BIN)/python tools/make_screenshot.py
+screenshots: $(INSTALLED)  ## the pictures in docs/, made again
+	$(BIN)/python tools/make_screenshots.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
