@@ -208,7 +208,7 @@ def test_one_step_and_back(open_tool, hand):
 def test_let_go_it_arrives(open_tool):
     page = open_tool(1)
     button(page, "let go").click()
-    assert button(page, "stop").is_visible()
+    lab.until(button(page, "stop").is_visible, "it goes")
     assert ending(page) == "Arrived: the classifier is 99 % sure of “0”."
     assert "“0”, 99." in page.locator(".verdict").inner_text()
     assert button(page, "let go").is_visible()
