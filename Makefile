@@ -61,6 +61,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/time_to_accuracy.py --quick
 	$(BIN)/python benchmarks/playground_latency.py
 	$(BIN)/python benchmarks/browser_network.py
+	$(BIN)/python benchmarks/watching.py
 
 # What ships in stncourse/assets, made again. These need the whole of MNIST.
 offline-digits: $(INSTALLED)

@@ -6,6 +6,8 @@ import tempfile
 # Progress in exercises is not kept in this user's folder.
 _folder = tempfile.TemporaryDirectory(prefix="stncourse-progress-")
 os.environ["STNCOURSE_PROGRESS_DIR"] = _folder.name
+# Nobody looks at the notebooks that nbval runs.
+os.environ["STNCOURSE_WATCH"] = "off"
 
 
 def pytest_addoption(parser):

@@ -47,6 +47,7 @@ _MODULE_OF = {
         "paper.cells": "load_table1",
         "paper.networks": "PAPER_MODELS PaperNetwork",
         "exercises": "CheckResult check progress",
+        "exercises.guess": "guess",
     }.items()
     for name in names.split()
 }

@@ -97,7 +97,7 @@ def test_an_answer_is_folded_until_its_guess_is_made(notebook):
 
 def shows(cell):
     """Whether a cell has an output, or will have one when it is run: a live widget is not stored."""
-    return bool(cell.outputs) or "_playground(" in cell.source
+    return bool(cell.outputs) or re.search(r"_playground\(|\bwatch\b", cell.source) is not None
 
 
 def test_badge_and_set_up_cell_name_the_one_repository(path, notebook):

@@ -11,10 +11,11 @@ import pytest
 import stncourse
 from stncourse import control_points_playground, theta_playground
 from stncourse.browser.scripts import joined
+from stncourse.training.panel import Panel
 
 FOLDER = Path(stncourse.__file__).parent
 SCRIPTS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.js"))
-PURE = ("browser/network.js", "browser/pose.js", "browser/stn.js")  # they need no page
+PURE = ("browser/network.js", "browser/pose.js", "browser/stn.js", "browser/trace.js")  # they need no page
 IMPORT = re.compile(r'import\s*\{([^}]*)\}\s*from\s*"(\.[\w./]+)"')
 
 
@@ -56,7 +57,9 @@ def test_what_a_script_imports_is_exported_and_used(name):
 def test_joined_it_imports_nothing_and_says_nothing_twice(name):
     text = joined(name)
     assert not re.search(r"^\s*import\b", text, re.MULTILINE)
-    declared = re.findall(r"^(?:export )?(?:async )?(?:function|const) (\w+)", text, re.MULTILINE)
+    declared = re.findall(r"^(?:export )?(?:async )?function (\w+)", text, re.MULTILINE)
+    for line in re.findall(r"^(?:export )?const (.*)", text, re.MULTILINE):
+        declared += re.findall(r"(?:^|, )(\w+) = ", line)
     assert len(set(declared)) == len(declared)
     assert text.endswith((FOLDER / name).read_text(encoding="utf-8").split('";\n')[-1])
 
@@ -64,6 +67,7 @@ def test_joined_it_imports_nothing_and_says_nothing_twice(name):
 def test_the_widgets_have_the_joined_scripts():
     assert theta_playground().drawn._esm == joined("playground/theta.js")
     assert control_points_playground()._esm == joined("playground/sheet.js")
+    assert Panel()._esm == joined("training/watch.js")
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node; tests/browser asks a browser")

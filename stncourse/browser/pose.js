@@ -37,8 +37,16 @@ export function decompose([a, b, shift_x, c, d, shift_y]) {
 
 // What θ (output → input) does to what is seen, as a sentence.
 export function words(theta) {
+  const done = changes(theta);
+  return done
+    ? `The digit comes out ${done}.`
+    : "θ is singular: every output pixel looks at one line or point, so the digit is lost.";
+}
+
+// The same in a few words: "moved left by 0.40", "unchanged"; null where θ is singular.
+export function changes(theta) {
   const inverse = invert(theta), parameters = inverse && decompose(inverse);
-  if (!parameters) return "θ is singular: every output pixel looks at one line or point, so the digit is lost.";
+  if (!parameters) return null;
   const { rotation: turn, scale_x: scaleX, scale_y: scaleY, shear, shift_x: shiftX, shift_y: shiftY } = parameters;
   const parts = []; // in the order in which they happen
   const mirrored = [scaleX < 0 && "left-right", scaleY < 0 && "top-bottom"].filter(Boolean);
@@ -55,5 +63,5 @@ export function words(theta) {
     parts.push(`turned ${Math.abs(turn).toFixed(0)}° ${turn > 0 ? "clockwise" : "counter-clockwise"}`);
   for (const [shift, less, more] of [[shiftX, "left", "right"], [shiftY, "up", "down"]])
     if (Math.abs(shift) >= 0.005) parts.push(`moved ${shift > 0 ? more : less} by ${Math.abs(shift).toFixed(2)}`);
-  return `The digit comes out ${parts.join(", ") || "unchanged"}.`;
+  return parts.join(", ") || "unchanged";
 }

@@ -4,7 +4,7 @@ import posixpath
 import re
 from importlib import resources
 
-_IMPORT = re.compile(r'^import \{[^}]*\} from "(?P<file>\.{1,2}/[\w/]+\.js)";\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import \{[^}]*\} from "(?P<file>(?:\.{1,2}/)+[\w/]+\.js)";\n', re.MULTILINE)
 
 
 def joined(name):

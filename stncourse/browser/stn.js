@@ -55,20 +55,21 @@ function reflect(x, count, alignCorners) {
   return Math.floor(distance / span) % 2 ? span - rest + low : rest + low;
 }
 
-function padded(x, count, { padding_mode, sampler_align_corners }) {
+// Where a place, in pixels, lies once the padding has brought it into the image; with zeros it stays outside.
+export function padded(x, count, { padding_mode, sampler_align_corners }) {
   if (padding_mode === "zeros") return x;
   const inside = padding_mode === "reflection" ? reflect(x, count, sampler_align_corners) : x;
   return Math.min(Math.max(inside, 0), count - 1);
 }
 
 // To the nearest whole number; halves to the even one, as torch rounds.
-function nearest(x) {
+export function nearest(x) {
   const floor = Math.floor(x);
   return x - floor === 0.5 ? floor + (floor % 2 ? 1 : 0) : Math.round(x);
 }
 
 // Cubic convolution with A = -0.75, for the four neighbours of a point that lies t after the second of them.
-function cubic(t) {
+export function cubic(t) {
   const A = -0.75;
   const near = (u) => ((A + 2) * u - (A + 3)) * u * u + 1;
   const far = (u) => ((A * u - 5 * A) * u + 8 * A) * u - 4 * A;
@@ -80,19 +81,20 @@ function cubic(t) {
 // Grey levels of `pixels` (height × width) through θ (output → input), row by row, not rounded. `how`: a scene, see
 // playground/scene.py.
 export function sampled(pixels, theta, how) {
-  const { height, width, out_height, out_width, padding_value, sampler_align_corners } = how;
-  const f32 = Math.fround; // rounded as torch rounds
-  // grid_sample pads with 0: as in Sampler, what shall be outside is moved to 0 for the time being.
-  const outside = how.padding_mode === "zeros" ? padding_value : 0;
-  const at = greyLevels(pixels, height, width, outside);
+  const { height, width, out_height, out_width } = how;
+  const outside = outsideOf(how), at = greyLevels(pixels, height, width, outside);
   const output = new Float64Array(out_height * out_width);
   for (let row = 0, to = 0; row < out_height; row++)
     for (let column = 0; column < out_width; column++, to++) {
-      const [x, y] = placeOf(theta, row, column, how);
-      const [i, j] = [toPixels(f32(y), height, sampler_align_corners), toPixels(f32(x), width, sampler_align_corners)];
-      output[to] = outside + sampleAt(at, f32(j), f32(i), height, width, how);
+      const [x, y] = placeInPixels(theta, row, column, how);
+      output[to] = outside + sampleAt(at, x, y, height, width, how);
     }
   return output;
+}
+
+// grid_sample pads with 0: as in Sampler, what shall be outside is moved to 0 for the time being.
+export function outsideOf({ padding_mode, padding_value }) {
+  return padding_mode === "zeros" ? padding_value : 0;
 }
 
 // Where an output pixel looks: [x, y] on the input's ruler, -1 … 1.
@@ -101,7 +103,14 @@ export function placeOf([a, b, tx, c, d, ty], row, column, { out_height, out_wid
   return [a * x + b * y + tx, c * x + d * y + ty];
 }
 
-// The same as pixels of a screen: a Uint8ClampedArray.
+// The same in the input's pixels, rounded as torch rounds.
+export function placeInPixels(theta, row, column, how) {
+  const f32 = Math.fround, align = how.sampler_align_corners;
+  const [x, y] = placeOf(theta, row, column, how);
+  return [f32(toPixels(f32(x), how.width, align)), f32(toPixels(f32(y), how.height, align))];
+}
+
+// sampled() as pixels of a screen: a Uint8ClampedArray.
 export function warp(pixels, theta, how) {
   return Uint8ClampedArray.from(sampled(pixels, theta, how));
 }

@@ -31,19 +31,35 @@ def starting(model, digits, controls, tool, follow):
     return {"names": names, "tools": tools, "tool": tool, "follow": follow, "scale": scale}, weights
 
 
+def first_pixel(pixel, size, controls):
+    """``pixel``, checked, as a list; None where the browser is to choose. ``size``: the output's."""
+    if pixel is None:
+        return None
+    if "pixel" not in controls:
+        raise ValueError(f"pixel: expected one only where controls have 'pixel', got {_check.describe(pixel)}")
+    place = [_check.as_integer(value) for value in _check.as_pair(pixel) or (None, None)]
+    if None in place or not all(0 <= value < side for value, side in zip(place, size, strict=True)):
+        inside = f"inside the output's {size[0]}×{size[1]}"
+        raise ValueError(f"pixel: expected a (row, column) {inside}, got {_check.describe(pixel)}")
+    return [int(value) for value in place]
+
+
 class BrowserPicture(anywidget.AnyWidget):
     """The picture, drawn by the browser (``theta.js``) as the sliders and the hand move."""
 
     _esm = joined("playground/theta.js")
     sliders = traitlets.List().tag(sync=True, **widgets.widget_serialization)
-    start = traitlets.Dict().tag(sync=True)  #: what does not change: names of classes, tools, the network's scale
+    start = traitlets.Dict().tag(sync=True)  #: what does not change: names, tools, first pixel, the network's scale
     weights = traitlets.Bytes().tag(sync=True)  #: of the network, where the browser runs it: a safetensors file
     images = traitlets.Bytes().tag(sync=True)  #: raw grey levels of the digits on show
     #: ``scene``; θ, with the sliders' exact ``parameters`` and values that it was made for; the digit's ``label``.
     scene = traitlets.Dict().tag(sync=True)
-    #: What the hand did last: its number; θ and who moved it; ``sketch``, the number of the drawing.
+    #: What the hand did last: its number; θ and who moved it; ``sketch``, its number when it last drew.
     hand = traitlets.Dict().tag(sync=True)
-    drawing = traitlets.Bytes().tag(sync=True)  #: what was drawn, as grey levels
+    #: What was drawn, as grey levels; nothing where the hand gave the digit back. A page sends a memoryview.
+    drawing = traitlets.Bytes().tag(
+        sync=True, from_json=lambda value, _: bytes(value) if isinstance(value, memoryview) else value
+    )
 
     def show(self, images, scene, pose, label):
         """Send what is to be drawn, in one message."""

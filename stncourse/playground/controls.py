@@ -62,8 +62,8 @@ class ThetaBoxes:
             widgets.Text(
                 description=name,
                 continuous_update=False,
-                layout={"width": "122px"},
-                style={"description_width": "32px"},
+                layout={"width": "108px"},
+                style={"description_width": "28px"},
             )
             for name in _NAMES
         ]

@@ -3,9 +3,10 @@
 import { HANDLES, dragged, placeOn, turned } from "./hand.js";
 import { INPUT } from "./panels.js";
 
-const STEP = 0.05, FINE = 0.01, TURN = 5, FINE_TURN = 1; // of the keys, on the ruler and in degrees
+export const STEP = 0.05, FINE = 0.01; // of the keys, on the ruler
+const TURN = 5, FINE_TURN = 1; // in degrees
 const STALK = 26, ROOM = 44; // pixels: the turning handle's distance from the edge; the least length of an edge with a handle
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 

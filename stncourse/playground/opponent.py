@@ -1,4 +1,4 @@
-"""Digits and the trained model that plays along: taken as they come, checked together; what it says, and the score."""
+"""Digits and the trained model that plays along: taken as they come, checked together; and what it says."""
 
 import copy
 from dataclasses import replace
@@ -118,39 +118,3 @@ def probabilities_of(model, output):
     """The classifier's probabilities for the first of the sampler's outputs."""
     with torch.no_grad(), torch.device("cpu"):
         return model.classifier(output[:1])[0].exp().tolist()
-
-
-class Score:
-    """Who was surer of the right answer: you, or the STN. Each digit counts once, by the first attempt at it.
-
-    Attributes:
-        attempts: number of a digit -> how sure of the truth the classifier was, 0 to 1: through your θ, the STN's.
-        helped: numbers of the digits on which the network has shown what it would do: an attempt at them is not yours.
-
-    >>> score = Score()
-    >>> score.add(3, 0.9, 0.8), score.add(5, 0.9991, 0.9988), score.add(3, 0.0, 0.8)
-    (True, True, False)
-    >>> score.points
-    {'you': 1.5, 'STN': 0.5}
-    """
-
-    def __init__(self):
-        self.attempts, self.helped = {}, set()
-
-    def add(self, number, yours, its):
-        """Note an attempt at a digit. Returns whether it counts: whether it was the first, without help."""
-        if number in self.attempts or number in self.helped:
-            return False
-        self.attempts[number] = (yours, its)
-        return True
-
-    @property
-    def points(self):
-        """A point for each digit; half a point each where both read the same in per cent, to one decimal."""
-        yours = sum(_point(*attempt) for attempt in self.attempts.values())
-        return {"you": yours, "STN": len(self.attempts) - yours}
-
-
-def _point(yours, its):
-    yours, its = round(yours, 3), round(its, 3)
-    return 0.5 if yours == its else float(yours > its)

@@ -8,12 +8,12 @@ const decoded = (text) => Uint8Array.from(atob(text), (character) => character.c
 
 const shown = (value, decimals) => (Number(value.toFixed(decimals)) + 0).toFixed(decimals).replace("-", "−");
 
-export function pageIn(root, { digits, labels, names, weights, scale, sliders, presets, paddings, scene }) {
+export function pageIn(root, { digits, labels, names, weights, scale, sliders, presets, paddings, scene, tool, pixel }) {
   const picture = document.createElement("div"), controls = document.createElement("form");
   root.append(picture, controls);
   const all = decoded(digits), pixels = scene.height * scene.width, network = scale && networkOf(decoded(weights), scale);
   const tools = network ? ["hand", "draw", "pull", "pixel"] : ["hand", "draw", "pixel"];
-  const playground = playgroundIn(picture, { names, network, tools, hear });
+  const playground = playgroundIn(picture, { names, network, tools, tool, pixel, hear });
   const add = (text, input) => {
     const label = document.createElement("label");
     const name = document.createElement("span");
@@ -50,6 +50,7 @@ export function pageIn(root, { digits, labels, names, weights, scale, sliders, p
   }
   function hear(event) {
     if (event.theta) put(event.theta);
+    if (event.image?.length === 0) show(true); // nothing was drawn
   }
   function put(to) {
     theta = to;

@@ -109,6 +109,26 @@ export function drawRuler(pen, view, colors) {
   pen.fillText("y", left - 11, view.toPanel([0, 0.5])[1] + 4);
 }
 
+// The pixels' numbers: columns below the image, rows on its right.
+export function drawPixelAxes(pen, view, { height, width, sampler_align_corners: align }, colors) {
+  Object.assign(pen, { fillStyle: colors("ink"), font: "12px system-ui, sans-serif" });
+  const ruler = (index, count) => (align ? (2 * index) / Math.max(count - 1, 1) - 1 : (2 * index + 1) / count - 1);
+  const [right, bottom] = view.toPanel([1, 1]), rest = { textAlign: "center", textBaseline: "alphabetic" };
+  for (const [count, side, across] of [[width, view.wide, true], [height, view.high, false]]) {
+    const step = [1, 2, 5, 10, 20, 50].find((each) => (2 * side * each) / count >= 26) ?? count;
+    for (let index = 0; index < count; index += step) {
+      const [x, y] = view.toPanel([ruler(index, width), ruler(index, height)]);
+      line(pen, across ? [[x, bottom + 1], [x, bottom + 6]] : [[right + 1, y], [right + 6, y]], colors("ink"), 1.2);
+      Object.assign(pen, across ? rest : { textAlign: "left", textBaseline: "middle" });
+      const at = across ? [x, bottom + 18] : [right + 9, y];
+      Object.assign(pen, { strokeStyle: colors("outside"), lineWidth: 4, lineJoin: "round" }); // the frame may lie there
+      pen.strokeText(index, ...at);
+      pen.fillText(index, ...at);
+    }
+  }
+  Object.assign(pen, rest);
+}
+
 // The output, its longer side IMAGE pixels long. The canvas has these sizes: what is on it are the pixels of the output.
 export function drawOutput(canvas, levels, { out_height, out_width }) {
   const longest = Math.max(out_height, out_width);

@@ -6,9 +6,11 @@ import { IDENTITY, invert, words } from "../browser/pose.js";
 import { colorsOf, followTheme, glide, onceAFrame, sharpPen } from "../browser/screen.js";
 import { sampled } from "../browser/stn.js";
 import { answersIn } from "./answers.js";
+import { drawingOn } from "./drawing.js";
 import { placeOn, reachFor, within } from "./hand.js";
 import { handlesOn, stalkEnd } from "./handles.js";
 import { FRAME, INPUT, drawColumns, drawFrame, drawImage, drawOutput, drawRuler, line, viewOf } from "./panels.js";
+import { pixelTool } from "./pixel.js";
 import { pullOn } from "./pull.js";
 import { STYLE } from "./style.js";
 
@@ -16,9 +18,9 @@ import { STYLE } from "./style.js";
 // of its own; enter, leave: called when it is chosen, and no more; draw(pen, view, colors): over the input; update(): after each drawing }.
 const TOOLS = {
   hand: { text: "move the frame", help: "Drag the frame, a corner, an edge or the round handle; or press Tab and the arrow keys." },
-  draw: { text: "draw a digit" },
+  draw: { text: "draw a digit", make: drawingOn },
   pull: { text: "pull", make: pullOn },
-  pixel: { text: "ask a pixel" },
+  pixel: { text: "ask a pixel", make: pixelTool },
 };
 
 const MARKUP = `<style>${STYLE}</style>
@@ -33,18 +35,22 @@ const MARKUP = `<style>${STYLE}</style>
 <div class="below"></div>`;
 
 // `names`: of the classes, for the bars. `network`: see network.js; or null. `tools`: which of TOOLS; `tool`: the one to start with.
-// `follow`: whether the network's θ is taken for each image. `hear`: a function that is told { theta, by, … } or { image }.
+// `pixel`: [row, column] of the output pixel to ask first. `follow`: whether the network's θ is taken for each image.
+// `hear`: a function that is told { theta, by, … } or { image }.
 export function playgroundIn(root, options) {
   const { names = [], network = null, tools = ["hand"], tool = tools[0], follow = false, hear = () => {} } = options;
+  const { pixel = null } = options;
   root.innerHTML = MARKUP;
   root.classList.add("stn", "stn-theta");
-  root.dataset.lmSuppressShortcuts = "true"; // no shortcut of JupyterLab may take the arrow keys for itself
+  // No shortcut of JupyterLab may take the arrow keys for itself: some look at the control in focus, not around it.
+  root.dataset.lmSuppressShortcuts = "true";
+  root.addEventListener("focusin", ({ target }) => (target.dataset.lmSuppressShortcuts = "true"));
   const find = (selector) => root.querySelector(selector);
   const [board, inputCanvas, outputCanvas] = [".board", "canvas.input", "canvas.output"].map(find);
   const showAnswers = names.length ? answersIn(find(".answering"), names) : null;
   const state = {
     scene: null, images: null, label: null, theta: IDENTITY, tool, follow, ruler: false, network,
-    levels: null, probabilities: null, reach: 1.5, held: false, busy: false,
+    levels: null, probabilities: null, pixel, reach: 1.5, held: false, busy: false,
   };
   const refresh = onceAFrame(draw);
   let last = IDENTITY, stopGliding = () => {}, speaking = null;
@@ -69,12 +75,17 @@ export function playgroundIn(root, options) {
       }
       const theta = state.scene.inverse ? invert(matrix) : matrix;
       if (!theta || theta.some((value) => !(Math.abs(value) <= 1e6))) return;
-      state.theta = theta.map((value) => Math.round(1e6 * value) / 1e6);
+      state.theta = Array.from(theta, (value) => Math.round(1e6 * value) / 1e6);
       hear({ theta: state.theta, by, ...more });
       refresh();
     },
+    // The network follows from now on, from the next image: no glide.
+    follow() {
+      if (network) state.follow = followBox.checked = true;
+    },
     // Another image in place of the first: a drawing.
     setImage(pixels) {
+      if (state.follow) stopGliding();
       state.images = Uint8Array.from([...pixels, ...state.images.subarray(pixels.length)]);
       state.label = null;
       hear({ image: pixels });
@@ -214,11 +225,12 @@ export function playgroundIn(root, options) {
   return {
     desk,
     showAnswers,
-    // What to show from now on: any of scene, images, theta, label.
+    // What to show from now on: any of scene, images, theta, label; `drawn`: whether the first image is a drawing.
     show(news) {
       const another = news.images && state.images && news.images.some((value, i) => value !== state.images[i]);
       Object.assign(state, news);
-      if (state.follow && (another || !state.looked)) {
+      // A drawing that comes from the owner is another view's, which moves the frame itself.
+      if (state.follow && ((another && !state.drawn) || !state.looked)) {
         state.looked = true;
         stopGliding();
         desk.moveTo(chooseTheta(network, desk.image()), "STN");

@@ -8,7 +8,7 @@ import { descentFrom, endOf, notTheNetworks, pulledAt, stepDown, strongest } fro
 import { placeOn } from "./hand.js";
 import { FRAME, arrow, dot, line } from "./panels.js";
 
-const STEP_SIZES = [0.0005, 0.002, 0.005, 0.02], USUAL = 0.002; // the usual one: of notebook 05
+const STEP_SIZES = [0.0005, 0.002, 0.005, 0.02], USUAL_STEP = 0.002; // the usual one: of notebook 05
 const LET_GO = 400, A_SECOND = 80, A_FRAME = 4; // steps: of one "let go"; and no more in a second, in a frame of the screen
 const SMALL = { count: 120, longest: 34, most: 50_000 }, LARGE = { longest: 52, most: 500 }; // arrows: pixels, magnification
 const BLUE = "#2088c8"; // of the small ones: to be seen on black and on white
@@ -28,7 +28,7 @@ const BELOW = `<p class="needs"></p><div class="lesson">
 
 const percent = (p) => (p > 0.995 || p < 0.005 ? (100 * p).toFixed(1) : (100 * p).toFixed(0)) + " %";
 const minus = (text) => text.replace("-", "−");
-const rounded = (value) => Number(value.toPrecision(2)).toLocaleString("en");
+const inRoundNumbers = (value) => Number(value.toPrecision(2)).toLocaleString("en");
 
 const sentenceOf = (end, sure) =>
   ({
@@ -48,7 +48,7 @@ export function pullOn(desk) {
   let descent = null, put = null, target = null, ending = null, running = null;
 
   desk.names.forEach((name, i) => part("target").add(new Option(name, i)));
-  for (const size of STEP_SIZES) part("step-size").add(new Option(size, size, size === USUAL, size === USUAL));
+  for (const size of STEP_SIZES) part("step-size").add(new Option(size, size, size === USUAL_STEP, size === USUAL_STEP));
   const stepSize = () => Number(part("step-size").value);
   const sure = () => `${percent(Math.exp(-descent.now.loss))} sure of “${desk.names[target]}”`;
   const needs = () => notTheNetworks(desk.state.scene, network);
@@ -223,6 +223,6 @@ function drawPulls(pen, view, { theta, now }, stepSize, colors) {
 function arrowsSay({ count, small, large }) {
   if (!large) return "No arrows: no slope.";
   return `<span class="key-arrow small-pull">→</span> small arrows: where the ${count} strongest pulls want their places,
-    ${rounded(small)} × as long as one step. <span class="key-arrow">➞</span> large: what all pulls together do to the corners
-    in one step, ${rounded(large)} × as long.`;
+    ${inRoundNumbers(small)} × as long as one step. <span class="key-arrow">➞</span> large: what all pulls together do to the corners
+    in one step, ${inRoundNumbers(large)} × as long.`;
 }

@@ -157,7 +157,7 @@ def raw_padding(name, like, background=None):
     """The same for the browser, where pixels are not normalised: 0 to 255."""
     mode, value = _padding(name, like, background)
     mean, std = (numbers[0] for numbers in like.scale)
-    return {"padding_mode": mode, "padding_value": 255 * (value * std + mean)}
+    return {"padding": name, "padding_mode": mode, "padding_value": 255 * (value * std + mean)}
 
 
 def raw_images(images, like=None):

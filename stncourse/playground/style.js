@@ -1,10 +1,13 @@
 // How the θ playground looks, in a notebook and in a page.
 
 import { THEME } from "../browser/screen.js";
+import { DRAWING } from "./drawing_style.js";
 import { FRAME, IMAGE, INPUT } from "./panels.js";
+import { PIXEL_STYLE } from "./pixel_style.js";
 import { PULL_STYLE } from "./pull_style.js";
 
 export const STYLE = `${THEME}
+${DRAWING}
 ${PULL_STYLE}
 .stn-theta .tools, .stn-theta .looks, .stn-theta .strip { display: flex; flex-wrap: wrap; gap: 6px 8px; align-items: center; margin: 0 0 8px; }
 .stn-theta .tools:empty, .stn-theta .strip:empty { display: none; }
@@ -50,4 +53,5 @@ ${PULL_STYLE}
 .stn-theta .rows .bar { display: block; height: 100%; width: calc(100% * var(--p, 0)); background: var(--stn-line); }
 .stn-theta .answers .best .bar { background: var(--stn-accent); } .stn-theta .answers .best .name { font-weight: bold; }
 .stn-theta .answers .truth .name { text-decoration: underline 2px; }
+${PIXEL_STYLE}
 @media (max-width: 520px) { .stn-theta .out { width: 100%; } .stn-theta .out canvas { width: ${IMAGE}px; } }`;

@@ -10,21 +10,25 @@ import { playgroundIn } from "./playground.js";
 async function render({ model, el }) {
   const find = (reference) => model.widget_manager.get_model(reference.replace("IPY_MODEL_", ""));
   const sliders = await Promise.all(model.get("sliders").map(find));
-  const { names, tools, tool, follow, scale } = model.get("start");
+  const { names, tools, tool, follow, scale, pixel } = model.get("start");
   const network = scale ? networkOf(bytes(model, "weights"), scale) : null;
   // The last thing that the hand did here, until the kernel's scene has heard of it: θ, and the sliders' values then.
   let number = 0, hand = null, sketch = 0;
-  const playground = playgroundIn(el, { names, network, tools, tool, follow, hear });
+  const playground = playgroundIn(el, { names, network, tools, tool, follow, pixel, hear });
   const values = () => sliders.map((slider) => slider.get("value"));
+  const movedFrom = (base) => values().map((value, i) => Math.abs(value - base.sliders[i]) > 1e-6);
 
   function hear({ theta, image, ...more }) {
-    number += 1;
+    const before = model.get("hand"); // of whatever view
+    number = (before.number ?? 0) + 1;
     if (image) {
       sketch = number;
       model.set("drawing", new DataView(Uint8Array.from(image).buffer));
     }
     if (theta) hand = { theta, sliders: values(), parameters: Object.values(decompose(theta) ?? {}) };
-    model.set("hand", { theta: theta ?? null, number, sketch, ...more });
+    // While the kernel is busy, only the last word reaches it: a drawing must not swallow the move before it.
+    theta ??= hand && !movedFrom(hand).includes(true) ? hand.theta : null;
+    model.set("hand", { theta, number, sketch: image ? number : (before.sketch ?? 0), ...more });
     model.save_changes();
   }
 
@@ -38,13 +42,14 @@ async function render({ model, el }) {
     const scene = model.get("scene");
     if (hand && scene.heard >= number) hand = null;
     // The scene is the kernel's last word, and may be older than the sliders: what has moved since counts.
-    const base = hand ?? scene, moved = values().map((value, i) => Math.abs(value - base.sliders[i]) > 1e-6);
+    const base = hand ?? scene, moved = movedFrom(base);
     const value = (i) => (moved[i] ? sliders[i].get("value") : (base.parameters[i] ?? scene.parameters[i]));
     const theta = moved.includes(true)
       ? compose(Object.fromEntries(NAMES.map((name, i) => [name, value(i)])))
       : base.theta;
     const news = { scene, theta };
-    if (scene.sketch >= sketch) Object.assign(news, { images: bytes(model, "images"), label: scene.label });
+    const { label, sketch: drawn } = scene;
+    if (drawn >= sketch) Object.assign(news, { images: bytes(model, "images"), label, drawn: drawn && label === null });
     playground.show(news);
   });
 

@@ -8,11 +8,10 @@ import torch
 
 from stncourse import _check
 from stncourse.device import resolve_device
-from stncourse.figures.shown import label_name
-from stncourse.playground.browser_picture import BrowserPicture, starting
+from stncourse.playground.browser_picture import BrowserPicture, first_pixel, starting
 from stncourse.playground.controls import BROWSER, DigitControls, Presets, SamplingControls, Sliders, ThetaBoxes
+from stncourse.playground.game import Game
 from stncourse.playground.opponent import (
-    Score,
     class_names,
     default_digits,
     grey,
@@ -30,7 +29,6 @@ from stncourse.playground.scene import DIRECTIONS, Settings, render, scene
 
 #: What a page may open the playground with.
 CONTROLS = ("sliders", "theta", "presets", "digit", "sampling", "model", "draw", "pull", "pixel")
-_SAME = 1e-3  #: a θ that differs by less is the STN's own
 
 
 def theta_playground(
@@ -44,6 +42,7 @@ def theta_playground(
     *,
     tool="hand",
     follow=False,
+    pixel=None,
 ):
     """Move θ by hand and watch digits warp, live. The frame on the input can be dragged; the sliders follow.
 
@@ -64,6 +63,7 @@ def theta_playground(
             nothing but ipywidgets in the page, and has sliders in place of the hand. Both show the same pixels.
         tool: which of ``TOOLS`` is in hand at the start.
         follow: whether the model's STN looks at each new image, and at a drawing while it is drawn.
+        pixel: ``(row, column)`` of the output pixel that ``tool="pixel"`` asks first; default: the middle one.
 
     Returns:
         ThetaPlayground: a widget that shows itself as the last value of a cell. ``.settings`` is what it is set to,
@@ -81,7 +81,7 @@ def theta_playground(
     >>> playground.frame.words
     'The digit comes out moved left by 0.40.'
     """
-    return ThetaPlayground(digits, model, controls, theta, index, count, device, tool=tool, follow=follow)
+    return ThetaPlayground(digits, model, controls, theta, index, count, device, tool=tool, follow=follow, pixel=pixel)
 
 
 class ThetaPlayground(widgets.VBox):
@@ -99,6 +99,7 @@ class ThetaPlayground(widgets.VBox):
         *,
         tool="hand",
         follow=False,
+        pixel=None,
     ):
         if not isinstance(controls, (tuple, list)):
             raise TypeError(f"controls: expected a tuple of names, got {_check.describe(controls)}")
@@ -117,10 +118,11 @@ class ThetaPlayground(widgets.VBox):
             raise ValueError(f"count: expected 1 to 4, got {count}")
         device = device if isinstance(device, str) and device == BROWSER else str(resolve_device(device))
         self._start, self._weights = starting(self.model, self.digits, controls, tool, follow)
+        self._start["pixel"] = first_pixel(pixel, Settings(**sampled).size_for(self.digits.images), controls)
         self.pose = Pose(theta)
         self.frame, self._controls, self._first_theta = None, controls, self.pose.theta
-        self._score = Score()
-        self._drawing = None
+        self._game = Game(self.model, self.digits, self.background)
+        self._drawing, self._sketch = None, 0
         self.digit = DigitControls(self.digits, index, count, changed=self._on_digit, counted=self._show)
         self.sampling = SamplingControls(
             Settings(**sampled), self.digits.images, device, changed=self._on_sampling, device_changed=self._show
@@ -145,14 +147,19 @@ class ThetaPlayground(widgets.VBox):
     @property
     def attempts(self):
         """Number of a digit -> how sure of the truth the classifier was: through your θ, through the STN's."""
-        return dict(self._score.attempts)
+        return dict(self._game.score.attempts)
 
     @property
     def score(self):
         """Points of ``"you"`` and the ``"STN"``: one for each digit that the STN was let do, shared in a tie."""
-        return self._score.points
+        return self._game.score.points
 
     # What is on the page
+
+    def _repr_mimebundle_(self, **keywords):
+        """As any widget's, and what Colab has to be told of the picture, which is no widget of ipywidgets' own."""
+        data, (_, told) = super()._repr_mimebundle_(**keywords), self.drawn._repr_mimebundle_()
+        return data, told
 
     def _arrange(self, controls):
         sliders = Sliders(self.pose)
@@ -253,11 +260,12 @@ class ThetaPlayground(widgets.VBox):
 
     def _on_hand(self, change):
         """The hand, or the network in the browser, has moved the frame there, or drawn."""
-        hand, size = change["new"], tuple(self.digits.images.shape[-2:])
-        if hand.get("sketch") and len(self.drawn.drawing) == size[0] * size[1]:
-            self._drawing = torch.frombuffer(bytearray(self.drawn.drawing), dtype=torch.uint8).reshape(1, 1, *size)
+        hand = change["new"]
+        if hand.get("sketch", 0) != self._sketch:  # else it is the one before, and may be forgotten by now
+            self._sketch = hand["sketch"]
+            self._take(self.drawn.drawing)
         if hand.get("by") in ("STN", "pull") and not hand.get("look") and self._drawing is None:
-            self._score.helped.add(self.number.value)
+            self._game.score.helped.add(self.number.value)
         if hand.get("theta") is None:
             self._show()
             return
@@ -265,6 +273,14 @@ class ThetaPlayground(widgets.VBox):
         self.pose.put(hand["theta"])
         if hand.get("look"):
             self._judge(tuple(hand.get("before") or before))
+
+    def _take(self, drawing):
+        """What was drawn; nothing gives the digit back; one of another size is none."""
+        size = self.digits.images.shape[-2:]
+        if not drawing:
+            self._drawing = None
+        elif len(drawing) == size.numel():
+            self._drawing = torch.frombuffer(bytearray(drawing), dtype=torch.uint8).reshape(1, 1, *size)
 
     # The model
 
@@ -290,7 +306,7 @@ class ThetaPlayground(widgets.VBox):
     def _to_pull(self):
         """What is pulled: the image, its class, the settings. The network helps: no attempt at this digit counts."""
         if self._drawing is None:
-            self._score.helped.add(self.number.value)
+            self._game.score.helped.add(self.number.value)
         return self._images()[:1], self._label(), self.settings
 
     def _on_let_stn(self, _):
@@ -305,19 +321,6 @@ class ThetaPlayground(widgets.VBox):
 
     def _judge(self, before):
         """The STN has looked: who was surer of the truth, you with the θ ``before``, or the STN with what is now?"""
-        its, true, now = self.probabilities(), self._label(), self.pose.theta
-        images, seen = self._images()[:1], {"like": self.digits, "background": self.background}
-        yours = render(images, self.settings.but(theta=before), picture=False, **seen).output
-        if its is None or true is None:
-            return
-        yours = probabilities_of(self.model, yours)
-        if max(abs(a - b) for a, b in zip(before, now, strict=True)) < _SAME:
-            return self._say("That is where the STN looks already: no attempt of yours. Another digit?")
-        counts = self._score.add(self.number.value, yours[true], its[true])
-        name = label_name(self.digits, true)
-        what = f"It is “{name}”" if getattr(self.digits, "classes", ()) else f"The digit is a {name}"
-        self._say(
-            f"{what}. Your θ: {yours[true]:.1%} sure of it; the STN's: {its[true]:.1%}. "
-            + ("" if counts else "Only the first attempt at a digit counts, made without the network's help. ")
-            + f"Score: you {self.score['you']:g}, STN {self.score['STN']:g}."
-        )
+        if self._drawing is None:
+            yours, its = self.settings.but(theta=before), self.settings
+            self._say(self._game.verdict(self.number.value, self._images()[:1], yours, its))

@@ -5,6 +5,7 @@ import torch
 from stncourse._modes import in_eval
 from stncourse.training import contract
 from stncourse.training.model_state import remember_buffers
+from stncourse.training.theta_record import blamed_on
 
 
 def first_loss(run, images, labels):
@@ -27,7 +28,7 @@ def first_loss(run, images, labels):
 
 
 def _try_other_batches(run, images):
-    """What may come only at the end of an epoch: a batch, or a process's share of it, of one; other test images."""
+    """What may come only at the end of an epoch: a batch, or a process's share of it, of one; images of other sizes."""
     if _leaves_one(run, run.recipe.batch_size):
         with contract.rehearsal(run.model, run.device):
             _try_one(run, images[:1])
@@ -35,6 +36,10 @@ def _try_other_batches(run, images):
         with in_eval(run.model), torch.no_grad():
             few = run.test.normalize(run.test.images[:2]).to(run.device)
             run.answer(few)
+    if run.watched is not None and run.watched.images.shape[1:] != images.shape[1:]:
+        watched = run.watched.images
+        with in_eval(run.model), torch.no_grad(), blamed_on("watch", watched):
+            run.answer(run.train.normalize(watched).to(run.device))
 
 
 def _try_one(run, image):

@@ -25,9 +25,10 @@ from stncourse.training.optimizer import make_optimizer, make_scheduler, notes_o
 class Run:
     """A training run, at the end of some step: all that ``fit`` needs to go on from there; its arguments are fit's."""
 
-    def __init__(self, model, train, test, recipe, device, seed, transform, probe, probe_every):
+    def __init__(self, model, train, test, recipe, device, seed, transform, probe, probe_every, watched):
         self.model, self.train, self.test, self.recipe, self.device = model, train, test, recipe, device
         self.seed, self.transform, self.probe, self.probe_every = seed, transform, probe, probe_every
+        self.watched = watched  # nothing of it is part of what the run is
         self.group = distributed.current()  # the other processes of this training, if there are any
         changes = _augmented(transform, recipe.augment)
         self.batches = Batches(train, recipe.batch_size, shuffle=True, seed=seed, device=device, transform=changes)
@@ -99,6 +100,7 @@ class Run:
         self.group.backward(loss, self.model)
         self.optimizer.step()
         self.scheduler.step()
+        self.loss_of_step = value
         self.now["loss"] += value * len(labels)
         self.now["batch"] += 1
         self.now["seconds"] = time.perf_counter() - self.clocks[0]

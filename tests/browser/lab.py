@@ -87,6 +87,15 @@ def drag(page, x, y, by, steps=5):
     page.mouse.up()
 
 
+def choose_theme(page, theme):
+    """One of JupyterLab's themes, by its menu."""
+    page.locator(".lm-MenuBar-itemLabel", has_text="Settings").first.click()
+    page.locator(".lm-Menu-itemLabel").get_by_text("Theme", exact=True).click()
+    page.locator(".lm-Menu-itemLabel").get_by_text(theme, exact=True).click()
+    is_light = "true" if theme == "JupyterLab Light" else "false"
+    expect(page.locator("body")).to_have_attribute("data-jp-theme-light", is_light, timeout=20_000)
+
+
 def is_outside(url):
     """Whether an address leaves the machine."""
     address = urlsplit(url)
@@ -122,7 +131,7 @@ def jupyter_lab(folder, home):
         port = probe.getsockname()[1]
     token = secrets.token_hex(16)
     own = {name: str(home / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")}
-    environment = os.environ | own | {"HOME": str(home), "IPYTHONDIR": str(home / "ipython")}
+    environment = os.environ | own | {"HOME": str(home), "IPYTHONDIR": str(home / "ipython"), "STNCOURSE_WATCH": ""}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1"]
     command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
     command += [f"--IdentityProvider.token={token}"]

@@ -209,3 +209,86 @@ def test_slider_moved_while_a_cell_trains(open_notebook, device):
 def test_no_request_left_the_machine(page, requests_made):
     assert any("/api/kernels" in url for url in requests_made)
     assert [url for url in requests_made if is_outside(url)] == []
+
+
+# The hand, in a notebook
+
+
+@pytest.fixture(scope="module")
+def by_hand(open_notebook):
+    """A playground that the hand moves, and a cell that says what Python has heard."""
+    notebook = open_notebook(
+        "hand.ipynb",
+        [
+            "from stncourse import theta_playground\nplayground = theta_playground(model='pretrained')\nplayground",
+            "print(*playground.settings.theta, *playground.probabilities())",
+            "import time\ntime.sleep(8)",
+        ],
+    )
+    notebook.menu("Run", "Run All Cells")
+    until(notebook.finished, "all cells have run", 60, pause=0.5)
+    return notebook
+
+
+def middle(playground, handle):
+    box = playground.root.locator(f'[data-handle="{handle}"]').bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def drawn_theta(playground):
+    return [float(value) for value in playground.image.get_attribute("data-theta").split(",")]
+
+
+def test_what_the_hand_does_is_in_sliders_boxes_bars_and_python(by_hand):
+    playground = by_hand.playground()
+    x, y = middle(playground, "bottom right")
+    drag(by_hand.page, x, y, by=(-112, -56))
+    theta = drawn_theta(playground)
+    assert theta == pytest.approx((0.5, 0, -0.5, 0, 0.75, -0.25), abs=0.03)
+    wait_until_right(playground, theta, tolerance=1e-4)
+    assert playground.slider_value("scale x") == pytest.approx(theta[0], abs=0.03)
+    assert playground.slider_value("shift y (ty)") == pytest.approx(theta[5], abs=0.03)
+    playground.slider("rotation (°)")  # a slider goes on from where the hand was
+    playground.press("ArrowRight", "ArrowRight")
+    c, s = math.cos(math.radians(2)), math.sin(math.radians(2))
+    turned_too = (theta[0] * c, -theta[4] * s, theta[2], theta[0] * s, theta[4] * c, theta[5])
+    wait_until_right(playground, turned_too, tolerance=1e-3)
+    bars = playground.root.locator(".answers li").evaluate_all("all => all.map(e => Number(e.dataset.p))")
+    by_hand.page.locator(".jp-CodeCell .cm-content").nth(1).click()
+    by_hand.page.keyboard.press("Control+Enter")
+    output = by_hand.page.locator(".jp-CodeCell").nth(1).locator(".jp-RenderedText pre")
+
+    def heard():
+        numbers = list(map(float, output.inner_text().split()))
+        return numbers if numbers[:6] == pytest.approx(turned_too, abs=1e-3) else None
+
+    numbers = until(heard, "Python has heard", 15)
+    assert bars == pytest.approx(numbers[6:], abs=1e-3)
+
+
+def test_the_hand_does_not_wait_for_the_kernel(by_hand):
+    playground = by_hand.playground()
+    playground.button("reset θ").click()
+    wait_until_right(playground, IDENTITY)
+    by_hand.page.locator(".jp-CodeCell .cm-content").nth(2).click()
+    by_hand.page.keyboard.press("Control+Enter")
+    until(by_hand.busy, "a cell runs")
+    by_hand.show(playground.root)
+    x, y = middle(playground, "inside")
+    for step in range(5):
+        drag(by_hand.page, x + 12 + 10 * step, y + 12, by=(10, 0))
+    assert by_hand.busy()
+    theta = drawn_theta(playground)
+    assert theta[2] == pytest.approx(50 / 112, abs=0.05)
+    until(lambda: not by_hand.busy(), "the cell ends", 30)
+    wait_until_right(playground, theta, tolerance=1e-4)  # and no echo moves it back
+    assert drawn_theta(playground) == theta
+
+
+def test_another_digit_forgets_verdict_and_frame(by_hand):
+    playground = by_hand.playground()
+    playground.button("let the STN look").click()
+    until(lambda: "Score:" in playground.message(), "a verdict", 15)
+    playground.button("another digit").click()
+    until(lambda: playground.message() == "", "no verdict", 15)
+    until(lambda: drawn_theta(playground) == list(IDENTITY), "the frame it started with", 15)

@@ -147,7 +147,7 @@ def test_one_step_moves_theta_as_pull_does():
     expected = pull(model(), digits(), digits().images[1:2], IDENTITY, 0, steps=1)
     assert playground.settings.theta == pytest.approx(expected.theta[1].flatten().tolist())
     assert f"One step: {100 * expected.probability[1]:.0f} % sure of “0”." in message(playground)
-    assert 1 in playground._score.helped  # what comes now is no attempt of the reader's
+    assert 1 in playground._game.score.helped  # what comes now is no attempt of the reader's
     playground.let_stn.click()
     assert playground.attempts == {}
 

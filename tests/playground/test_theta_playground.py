@@ -24,7 +24,8 @@ from stncourse import (
     normalize,
     theta_playground,
 )
-from stncourse.playground.opponent import Score, theta_of
+from stncourse.playground.game import Score
+from stncourse.playground.opponent import theta_of
 from stncourse.playground.parameters import IDENTITY, LIMITS, PRESETS, compose, decompose
 from stncourse.playground.picture import output_from_picture
 from stncourse.playground.scene import DIRECTIONS, MODES, PADDINGS, render, scene
@@ -665,13 +666,14 @@ def test_only_the_controls_asked_for_are_shown():
         "sampling": {"θ maps", "outside", "sampling", "output px", "warped by"}
         | {f"align_corners of the {part}" for part in ("grid", "sampler")},
         "model": {"let the STN look"},
-    } | {key: set() for key in ("draw", "pull", "pixel")}  # in the picture
+        "pull": {"become", "one step", "let go"},
+    } | {key: set() for key in ("draw", "pixel")}  # in the picture
     assert tuple(sorted(groups)) == tuple(sorted(CONTROLS))
     for asked in [(), ("sliders",), ("theta", "presets"), ("digit", "sampling"), ("model",), CONTROLS]:
         for model in (None, "pretrained"):
             playground = theta_playground(model=model, controls=asked)
             shown = {w.description for w in tree(playground) if getattr(w, "description", "")}
-            wanted = set().union(*(groups[name] for name in asked if name != "model" or model))
+            wanted = set().union(*(groups[name] for name in asked if name not in ("model", "pull") or model))
             assert shown == wanted
             assert {playground.drawn, playground.readout, playground.message} <= set(tree(playground))
 
@@ -750,7 +752,7 @@ game.of_class.value = 3
 assert game.digits.labels[game.number.value] == 3
 check(game.settings.theta)
 assert len(pictures) == 6
-assert game.boxes[0].layout.width == "122px" and game.boxes[0].style.description_width == "32px"
+assert game.boxes[0].layout.width == "108px" and game.boxes[0].style.description_width == "28px"
 assert "matplotlib" not in sys.modules
 """
 
@@ -758,3 +760,37 @@ assert "matplotlib" not in sys.modules
 @pytest.mark.parametrize("device", ["browser", "cpu"])
 def test_the_playground_works_with_ipywidgets(run_with_ipywidgets, device):
     run_with_ipywidgets(SCRIPT, device)
+
+
+IN_COLAB = """
+import sys, types
+from importlib.metadata import version
+
+enabled = []
+output = types.ModuleType("google.colab.output")
+output.enable_custom_widget_manager = lambda: enabled.append(True)
+output._widgets = types.SimpleNamespace(_installed_url="https://widgets.invalid/manager.js")
+sys.modules |= {"google": types.ModuleType("google"), "google.colab": types.ModuleType("google.colab")}
+sys.modules["google.colab.output"] = output
+
+import ipywidgets
+from IPython.core.interactiveshell import InteractiveShell
+from stncourse import control_points_playground, theta_playground
+
+shell, view = InteractiveShell.instance(), "application/vnd.jupyter.widget-view+json"
+shown = []
+shell.display_pub.publish = lambda data, metadata=None, **more: shown.append((data, metadata))
+for widget in (theta_playground(), theta_playground(model="pretrained", device="cpu"), control_points_playground()):
+    shown.clear()
+    data, metadata = shell.display_formatter.format(widget)  # as the last value of a cell
+    assert enabled, "the manager of custom widgets is not enabled"
+    if ipywidgets.__version__ < "8":  # it displays itself, and Colab adds the metadata to what is displayed
+        assert view in shown[0][0], shown
+    else:
+        assert data[view]["model_id"] == widget.model_id
+        assert metadata[view]["colab"]["custom_widget_manager"]["url"] == output._widgets._installed_url, metadata
+"""
+
+
+def test_colab_is_told_of_the_picture(run_with_ipywidgets):
+    run_with_ipywidgets(IN_COLAB)

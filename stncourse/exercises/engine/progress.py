@@ -1,4 +1,4 @@
-"""What was passed so far, as JSON in the user's data folder."""
+"""What was passed and guessed so far, as JSON in the user's data folder."""
 
 import contextlib
 import datetime
@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stncourse._files import replacing
@@ -30,11 +30,13 @@ class Progress:
         done: names of the exercises passed.
         notebooks: notebook -> names of its exercises.
         note: a sentence, should the file have been unreadable.
+        guesses: name of a prediction -> whether the guess was right.
     """
 
     done: tuple
     notebooks: dict
     note: str = ""
+    guesses: dict = field(default_factory=dict)
 
     def counts(self):
         """(notebook, done, all) for each notebook."""
@@ -47,7 +49,7 @@ class Progress:
             f"{title:<{width}}  {full * round(_WIDTH * done / every):{empty}<{_WIDTH}}  {done} of {every}"
             for title, done, every in self.counts()
         ]
-        return encodable("\n".join([*lines, self._sentence(), *([self.note] if self.note else [])]), sys.stdout)
+        return encodable("\n".join([*lines, *self._sentences()]), sys.stdout)
 
     def _repr_html_(self):
         rows = "".join(
@@ -56,12 +58,15 @@ class Progress:
             f"aria-label='{html.escape(title)}'></progress></td><td style='text-align:left'>{done} of {every}</td></tr>"
             for title, done, every in self.counts()
         )
-        note = f"<br>{html.escape(self.note)}" if self.note else ""
-        return f"<table>{rows}</table><p>{html.escape(self._sentence())}{note}</p>"
+        return f"<table>{rows}</table><p>{'<br>'.join(map(html.escape, self._sentences()))}</p>"
 
-    def _sentence(self):
+    def _sentences(self):
         done, every = (sum(column) for column in list(zip(*self.counts(), strict=True))[1:])
-        return f"{done} of {every} exercises done"
+        sentences = [f"{done} of {every} exercises done"]
+        if self.guesses:
+            made, right = len(self.guesses), sum(self.guesses.values())
+            sentences.append(f"{made} guess{'es' * (made > 1)} made, {right} of them right")
+        return [*sentences, *([self.note] if self.note else [])]
 
 
 def file():
@@ -88,41 +93,69 @@ def load_progress(notebooks, reset=False):
                 path.unlink(missing_ok=True)
         except OSError as error:
             note = f"The old progress could not be removed: {error.strerror or error}."
-    passed, problem = _read()
-    return Progress(tuple(passed), notebooks, note or problem)
+    kept, problem = _read()
+    guesses = {name: entry["right"] for name, entry in kept["guesses"].items()}
+    return Progress(tuple(kept["passed"]), notebooks, note or problem, guesses)
 
 
 def record(name, passed):
     """Keep that ``name`` was passed. Returns a sentence if that failed: a full disk must not spoil a right answer."""
-    if not passed or name in _read()[0]:
+    return _keep("passed", name, _now()) if passed else ""
+
+
+def record_guess(name, guess, right):
+    """Keep the first guess (a JSON value) at a prediction: after it the truth is known. Returns as :func:`record`."""
+    return _keep("guesses", name, {"guess": guess, "right": right, "when": _now()})
+
+
+def kept_guess(name):
+    """The guess that was kept at a prediction, or None."""
+    return _read()[0]["guesses"].get(name, {}).get("guess")
+
+
+def _keep(part, name, value):
+    """Write ``value`` under ``name``, unless there is one already."""
+    if name in _read()[0][part]:
         return ""
     try:
         with _alone(file()) as path:
-            done, problem = _read()  # once more: another process may have been quicker
+            kept, problem = _read()  # once more: another process may have been quicker
             if problem:
                 os.replace(path, _free_name(path))
-            done.setdefault(name, datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
+            kept[part].setdefault(name, value)
             with replacing(path, text=True) as target:
-                json.dump({"version": 1, "passed": done}, target, indent=1)
+                json.dump({"version": 1, **kept}, target, indent=1)
     except OSError as error:
         return f"(Your progress could not be saved: {_in_words(error)}.)"
     return problem
 
 
+def _now():
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
 def _read():
-    """(name -> when, "") or ({}, a sentence)."""
+    """({"passed": name -> when, "guesses": name -> what is kept of it}, ""), or the same empty, and a sentence."""
+    nothing = {"passed": {}, "guesses": {}}
     try:
-        passed = json.loads(file().read_text(encoding="utf-8"))["passed"]
-        return {str(name): str(when) for name, when in passed.items()}, ""
+        content = json.loads(file().read_text(encoding="utf-8"))
+        passed = {str(name): str(when) for name, when in content["passed"].items()}
+        return {"passed": passed, "guesses": _guesses(content)}, ""
     except FileNotFoundError:
-        return {}, ""
+        return nothing, ""
     except OSError as error:
-        return {}, f"Your progress cannot be kept: {_in_words(error)}."
+        return nothing, f"Your progress cannot be kept: {_in_words(error)}."
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return (
-            {},
+            nothing,
             "The file with your progress could not be read, so this starts anew; the old one will be kept beside it.",
         )
+
+
+def _guesses(content):
+    """Those of the file; one that was written before there were guesses has none."""
+    entries = content.get("guesses", {}).items()
+    return {name: {"guess": e["guess"], "right": bool(e["right"]), "when": str(e["when"])} for name, e in entries}
 
 
 def _in_words(error):
