@@ -58,7 +58,7 @@ export function changes(theta) {
         ? `${wide.toFixed(2)} × as large`
         : `${wide.toFixed(2)} × as wide, ${high.toFixed(2)} × as high`,
     );
-  if (Math.abs(shear) >= 0.005) parts.push(`leaning by ${shear > 0 ? "+" : ""}${shear.toFixed(2)}`);
+  if (Math.abs(shear) >= 0.005) parts.push(`leaning by ${shear > 0 ? "+" : "−"}${Math.abs(shear).toFixed(2)}`);
   if (Math.abs(turn) >= 0.5)
     parts.push(`turned ${Math.abs(turn).toFixed(0)}° ${turn > 0 ? "clockwise" : "counter-clockwise"}`);
   for (const [shift, less, more] of [[shiftX, "left", "right"], [shiftY, "up", "down"]])

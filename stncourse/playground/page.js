@@ -86,6 +86,7 @@ export function pageIn(root, { digits, labels, names, weights, scale, sliders, p
   controls.addEventListener("input", ({ target }) => {
     const moved = inputs.indexOf(target);
     if (moved >= 0) {
+      playground.desk.stand();
       parameters[moved] = Number(target.value);
       theta = compose(named(parameters));
       showSliders();

@@ -138,7 +138,7 @@ def words_for(theta):
             f"{wide:.2f} × as large" if abs(wide - high) < 0.005 else f"{wide:.2f} × as wide, {high:.2f} × as high"
         )
     if abs(shear) >= 0.005:
-        parts.append(f"leaning by {shear:+.2f}")
+        parts.append(f"leaning by {shear:+.2f}".replace("-", "−"))
     if abs(turn) >= 0.5:
         parts.append(f"turned {abs(turn):.0f}° {'clockwise' if turn > 0 else 'counter-clockwise'}")
     for shift, (less, more) in ((shift_x, ("left", "right")), (shift_y, ("up", "down"))):

@@ -57,7 +57,10 @@ export function playgroundIn(root, options) {
 
   const desk = {
     state, root, board, stage: find(".stage"), names, hear, refresh,
-    unfollow: () => setFollow(false),
+    unfollow() {
+      stopGliding();
+      setFollow(false);
+    },
     // θ as it goes into the grid: output → input. Where the other direction is asked for and has no inverse: the last one.
     matrix: () => (last = (state.scene.inverse ? invert(state.theta) : state.theta) ?? last),
     view: () => viewOf(state.scene, state.reach),
@@ -66,6 +69,8 @@ export function playgroundIn(root, options) {
       state.held = held;
       refresh();
     },
+    // Whoever moves a slider while the frame glides has it.
+    stand: () => stopGliding(),
     // Move the frame. `by`: "hand", "STN" or "pull". `more`: what the owner is to hear besides.
     moveTo(matrix, by, more = {}) {
       if (by !== "STN") stopGliding();

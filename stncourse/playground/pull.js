@@ -113,6 +113,7 @@ export function pullOn(desk) {
   function letGo() {
     if (running) return stop();
     desk.unfollow();
+    follow(); // the frame may have been on its way elsewhere
     descent.since = descent.losses.length - 1;
     ending = null;
     running = { made: 0, begun: performance.now(), still: prefersStill() }; // who prefers no motion sees only the end
@@ -124,6 +125,7 @@ export function pullOn(desk) {
   part("one").addEventListener("click", () => {
     stop();
     desk.unfollow();
+    follow(); // the frame may have been on its way elsewhere
     descent.since = descent.losses.length - 1;
     const end = endOf(descent);
     if (end === "black" || end === "flat") return stop(end);

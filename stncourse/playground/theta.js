@@ -34,7 +34,8 @@ async function render({ model, el }) {
 
   // A slider that the kernel moves after the hand is behind the hand; one that the reader moves is ahead of it.
   const sliderMoved = (slider, i) => {
-    if (hand && slider._state_lock) hand.sliders[i] = slider.get("value");
+    if (!slider._state_lock) playground.desk.stand();
+    else if (hand) hand.sliders[i] = slider.get("value");
     update();
   };
 

@@ -208,7 +208,7 @@ def test_one_step_and_back(open_tool, hand):
 def test_let_go_it_arrives(open_tool):
     page = open_tool(1)
     button(page, "let go").click()
-    assert button(page, "stop").is_visible()
+    lab.until(button(page, "stop").is_visible, "it goes")
     assert ending(page) == "Arrived: the classifier is 99 % sure of “0”."
     assert "“0”, 99." in page.locator(".verdict").inner_text()
     assert button(page, "let go").is_visible()
@@ -254,9 +254,16 @@ def test_another_digit_pulls_elsewhere(open_tool):
 
 def test_who_moves_the_frame_ends_the_descent(open_tool):
     page = open_tool(2)
-    page.get_by_label("follow").check()
-    button(page, "let go").click()
+    page.locator("select.target").select_option("6")  # a long way, wherever it begins
+    theta_of(page)
+    follow = page.get_by_label("follow").element_handle()
+    # The frame glides off, and is let go on its way.
+    glides = "async (go, follow) => { follow.click(); await new Promise((on) => setTimeout(on, 150)); go.click(); }"
+    button(page, "let go").evaluate(glides, follow)
     assert not page.get_by_label("follow").is_checked()
+    lab.until(button(page, "stop").is_visible, "it goes, from where the frame was")
+    page.wait_for_timeout(200)
+    assert button(page, "stop").is_visible()  # nothing else moves it
     move(page, x=0.5)
     lab.until(button(page, "let go").is_visible, "it stops")
     assert theta_of(page)[2] == pytest.approx(0.5)

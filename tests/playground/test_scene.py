@@ -198,7 +198,7 @@ SEEN = {  # θ -> the words, and where they put a dot that is at (0.5, 0.25) on 
     (-1, 0, 0, 0, 1, 0): ("mirrored left-right", (-0.5, 0.25)),
     (1, 0, 0, 0, -1, 0): ("mirrored top-bottom", (0.5, -0.25)),
     (-1, 0, 0, 0, -1, 0): ("turned 180° clockwise", (-0.5, -0.25)),
-    (1, 0.5, 0, 0, 1, 0): ("leaning by -0.50", (0.375, 0.25)),
+    (1, 0.5, 0, 0, 1, 0): ("leaning by −0.50", (0.375, 0.25)),
     tuple(invert(torch.cat([MIRROR_THEN_TURN, torch.zeros(2, 1)], 1)[None]).flatten().tolist()): (
         "mirrored left-right, turned 30° clockwise",
         (-0.558, -0.0335),
