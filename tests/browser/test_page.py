@@ -196,3 +196,13 @@ def test_no_motion_for_who_prefers_none(at_the_start):
     page.wait_for_timeout(700)
     assert page.evaluate("seen.size") == 1
     page.emulate_media(reduced_motion="no-preference")
+
+
+def test_a_slider_moved_while_the_frame_glides_has_it(at_the_start):
+    page = at_the_start
+    page.get_by_label("rotation (°)").focus()
+    page.evaluate("[...document.querySelectorAll('button')].find(e => e.textContent == 'let the STN look').click()")
+    page.wait_for_timeout(100)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(800)
+    assert theta_of(page) == pytest.approx(compose(dict(zip(LIMITS, (1, 1, 1, 0, 0, 0), strict=True))), abs=1e-5)
