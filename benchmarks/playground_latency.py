@@ -59,10 +59,11 @@ KINDS = {
     "browser": "theta_playground()",
     "browser, with classifier": 'theta_playground(model="pretrained")',
 }
-#: Notes the time of every key, and of every picture once it is decoded.
+#: Notes the time of every key and drag, and of every picture once it is decoded.
 WATCH = """() => {
     window.keys = []; window.pictures = [];
     document.addEventListener("keydown", () => keys.push(performance.now()), true);
+    document.addEventListener("pointermove", event => event.buttons && keys.push(performance.now()), true);
     const decoded = img => img.decode().then(() => pictures.push(performance.now()), () => {});
     new MutationObserver(changes => {
         for (const change of changes) {
@@ -108,6 +109,35 @@ def measure(notebook, number):
     )  # fmt: skip
 
 
+def measure_drags(notebook, number):
+    """The same for the frame in the hand: single moves of the mouse, then a drag of many."""
+    page = notebook.page
+    playground = page.locator(".stn-theta").nth(number)
+    notebook.show(playground)
+    box = playground.locator("[data-handle=inside]").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    singles = []
+    for move in range(PRESSES + 5):
+        page.evaluate("keys.length = pictures.length = 0")
+        page.mouse.move(x + 1 + move % 2 * 6, y)
+        page.wait_for_function("pictures.length > 0", polling=20)
+        page.wait_for_timeout(150)
+        if move >= 5:
+            singles.append(page.evaluate("pictures[0] - keys[0]"))
+    page.evaluate("keys.length = pictures.length = 0")
+    start = time.monotonic()
+    for tick in range(HELD_SECONDS * KEYS_PER_SECOND):
+        page.wait_for_timeout(max(0, 1000 * (start + tick / KEYS_PER_SECOND - time.monotonic())))
+        page.mouse.move(x + tick % 40, y + tick % 30)
+    page.wait_for_timeout(1000)
+    page.mouse.up()
+    moves, pictures = page.evaluate("[keys, pictures]")
+    seconds, during = (moves[-1] - moves[0]) / 1000, [at for at in pictures if at <= moves[-1]]
+    return singles, len(during) / seconds, pictures[-1] - moves[-1], (len(moves) - 1) / seconds
+
+
 def main():
     viewport = {"width": 1400, "height": 2400}  # all of it on the page at once
     with lab.open_alone(
@@ -117,12 +147,14 @@ def main():
         assert not errors, errors
         opened.page.evaluate(WATCH)
         results = {name: measure(opened, number) for number, name in enumerate(KINDS)}
+        in_browser = [name for name in KINDS if name.startswith("browser")]
+        results |= {f"{name}, drag": measure_drags(opened, number) for number, name in enumerate(in_browser)}
         browser = opened.page.context.browser.version
     packages = ", ".join(f"{name} {version(name)}" for name in ("jupyterlab", "ipywidgets", "ipykernel", "torch"))
-    print(f"Chromium {browser}, {packages}; {PRESSES} single presses, then a key held for {HELD_SECONDS} s")
-    widths = 27, 9, 9, 8, 10, 10, 18
-    print(line((27, 19, 8, 21, 15), "", "key to picture, ms", "", "while held, per s", "last key to"))
-    print(line(widths, "", "median", "p95", "ratio", "keys", "pictures", "last picture, ms"))
+    print(f"Chromium {browser}, {packages}; {PRESSES} single moves, then {HELD_SECONDS} s of them")
+    widths = 31, 9, 9, 8, 10, 10, 18
+    print(line((31, 19, 8, 21, 15), "", "move to picture, ms", "", "while held, per s", "last move to"))
+    print(line(widths, "", "median", "p95", "ratio", "moves", "pictures", "last picture, ms"))
     plain = statistics.median(next(iter(results.values()))[0])
     for name, (singles, rate, lag, keys) in results.items():
         median, p95 = statistics.median(singles), statistics.quantiles(singles, n=20)[-1]
