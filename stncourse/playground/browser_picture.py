@@ -2,6 +2,7 @@
 
 import anywidget
 import ipywidgets as widgets
+import numpy as np
 import traitlets
 
 from stncourse import _check
@@ -13,7 +14,7 @@ from stncourse.playground.opponent import class_names
 TOOLS = ("hand", "draw", "pull", "pixel")
 
 
-def starting(model, digits, controls, tool, follow):
+def starting(model, digits, controls, tool, follow, in_browser):
     """What the browser is told once: ``(start, weights)``, the values of :class:`BrowserPicture`."""
     awake = for_browser(model, digits) if "model" in controls else None
     tools = [name for name in TOOLS if name == "hand" or name in controls]
@@ -22,15 +23,18 @@ def starting(model, digits, controls, tool, follow):
     _check.choice("tool", tool, TOOLS)
     if tool not in tools:
         raise ValueError(f"tool: expected one that controls and model allow, of {tools}, got {tool!r}")
-    if not isinstance(follow, bool):
+    if not isinstance(follow, (bool, np.bool_)):
         raise TypeError(f"follow: expected True or False, got {_check.describe(follow)}")
     if follow and awake is None:
         raise ValueError("follow: expected True only with a model that the browser can run, got True")
+    for name, value, usual in (("tool", tool, "hand"), ("follow", follow, False)):
+        if value != usual and not in_browser:
+            raise ValueError(f"{name}: expected {usual!r} where the kernel draws (device), got {value!r}")
     weights, scale = awake or (b"", None)
     names = class_names(model, digits) if awake else []
     # θ's numbers, where something else on the page speaks of them.
     matrix = any(name in controls for name in ("sliders", "theta", "presets", "pull", "pixel"))
-    start = {"names": names, "tools": tools, "tool": tool, "follow": follow, "scale": scale, "matrix": matrix}
+    start = {"names": names, "tools": tools, "tool": tool, "follow": bool(follow), "scale": scale, "matrix": matrix}
     return start, weights
 
 
@@ -64,8 +68,8 @@ class BrowserPicture(anywidget.AnyWidget):
         sync=True, from_json=lambda value, _: bytes(value) if isinstance(value, memoryview) else value
     )
 
-    def show(self, images, scene, pose, label):
-        """Send what is to be drawn, in one message."""
+    def show(self, images, scene, pose, label, number):
+        """Send what is to be drawn, in one message. ``number``: of the digit."""
         with self.hold_sync():
             self.images = images.numpy().tobytes()
             self.scene = scene | {
@@ -73,6 +77,7 @@ class BrowserPicture(anywidget.AnyWidget):
                 "parameters": list(pose.parameters.values()),
                 "sliders": [slider.value for slider in self.sliders],
                 "label": label,
+                "digit": number,
                 "heard": self.hand.get("number", 0),
                 "sketch": self.hand.get("sketch", 0),
             }

@@ -142,6 +142,7 @@ class DigitControls:
         )
         self.number.observe(lambda _: changed(), names="value")
         self.count.observe(lambda _: counted(), names="value")
+        self._changed = changed
         self.another.on_click(self._on_another)
         self.of_class.observe(self._on_another, names="value")
 
@@ -161,7 +162,10 @@ class DigitControls:
         wanted = self.of_class.value
         chosen = [i for i, label in enumerate(self._digits.labels.tolist()) if wanted in ("any", label)]
         chosen = [i for i in chosen if i != self.number.value] or chosen
-        self.number.value = random.choice(chosen)
+        number = random.choice(chosen)
+        if number == self.number.value:  # the only one: as if it had just come
+            self._changed()
+        self.number.value = number
 
 
 class SamplingControls:
@@ -177,8 +181,10 @@ class SamplingControls:
             widgets.Checkbox(description=f"align_corners of the {part}", value=value, layout=_NARROW)
             for part, value in (("grid", settings.grid_align_corners), ("sampler", settings.sampler_align_corners))
         )
-        self._size = settings.output_size  # which may be None, or not square: kept until another is asked for
-        side = settings.size_for(images)[1]
+        self._size = self._own_size = (
+            settings.output_size
+        )  # may be None, or not square: kept until another is asked for
+        side = self._own_side = settings.size_for(images)[1]
         self.output_size = widgets.BoundedIntText(
             description="output px", value=side, min=1, max=max(112, side), layout={"width": "190px"}
         )
@@ -213,7 +219,7 @@ class SamplingControls:
         }
 
     def _on_size(self, change):
-        self._size = change["new"]
+        self._size = self._own_size if change["new"] == self._own_side else change["new"]
 
 
 def _as_typed(value):

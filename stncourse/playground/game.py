@@ -1,5 +1,7 @@
 """The game in the θ playground: who makes the classifier surer of the right answer, you or the STN?"""
 
+import math
+
 from stncourse.figures.shown import label_name
 from stncourse.playground.opponent import probabilities_of, size_for_classifier
 from stncourse.playground.scene import render
@@ -31,10 +33,16 @@ class Game:
         """
         if tuple(its.size_for(image)) != size_for_classifier(self._model, self._digits):
             return ""
-        if max(abs(a - b) for a, b in zip(yours.theta, its.theta, strict=True)) < _SAME:
+        try:
+            apart = (yours.matrix() - its.matrix()).abs().max()
+        except ValueError:
+            return "Your θ has no inverse: there was nothing to see. No attempt."
+        if apart < _SAME:
             return "That is where the STN looks already: no attempt of yours. Another digit?"
         true = int(self._digits.labels[number])
         sure = [self._sure_of(true, image, settings) for settings in (yours, its)]
+        if not all(map(math.isfinite, sure)):
+            return "The classifier's answer is no number: nobody wins."
         counts, points, name = self.score.add(number, *sure), self.score.points, label_name(self._digits, true)
         what = f"It is “{name}”" if getattr(self._digits, "classes", ()) else f"The digit is a {name}"
         return (

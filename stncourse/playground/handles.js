@@ -78,7 +78,7 @@ export function handlesOn(board, desk) {
   return (matrix, view) => {
     const place = (u) => view.toPanel(placeOn(matrix, u)), shown = desk.state.tool === "hand";
     for (const { button, handle, text } of buttons) {
-      const { u } = HANDLES[handle], at = handle === "turn" ? stalkEnd(place) : place(u);
+      const { u } = HANDLES[handle], at = handle === "turn" ? stalkEnd(place) : apart(place(u), place([0, 0]), handle);
       const edge = handle !== "inside" && handle !== "turn" && !(u[0] && u[1]);
       const ends = edge ? (u[0] ? [[u[0], -1], [u[0], 1]] : [[-1, u[1]], [1, u[1]]]).map(place) : null;
       button.hidden = !shown || (edge && Math.hypot(ends[0][0] - ends[1][0], ends[0][1] - ends[1][1]) < ROOM);
@@ -88,6 +88,13 @@ export function handlesOn(board, desk) {
       button.setAttribute("aria-label", handle === "turn" ? `${text}, ${turn}°` : `${text}, at x ${signed(x)}, y ${signed(y)}`);
     }
   };
+}
+
+// The handles of a small frame stand off its centre, which has a handle of its own.
+function apart(at, centre, handle) {
+  const away = [at[0] - centre[0], at[1] - centre[1]], length = Math.hypot(...away);
+  if (handle === "inside" || length >= STALK || length < 1e-6) return at;
+  return [0, 1].map((i) => centre[i] + (away[i] * STALK) / length);
 }
 
 // The turning handle stands off the thick edge, away from the centre.

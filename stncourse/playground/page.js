@@ -33,7 +33,7 @@ export function pageIn(root, { digits, labels, names, weights, scale, sliders, p
   const preset = select("preset", ["choose …", ...Object.keys(presets)]);
   const inputs = sliders.map(({ text, min, max, step, value }) => {
     const slider = input(text, { type: "range", min, max, step, value });
-    slider.after(document.createElement("output"));
+    slider.after(Object.assign(document.createElement("span"), { className: "value" }));
     return slider;
   });
   const direction = select("θ maps", ["output → input", "input → output"]);
@@ -72,7 +72,7 @@ export function pageIn(root, { digits, labels, names, weights, scale, sliders, p
     const now = {
       ...scene, ...paddings[padding.value], mode: mode.value, inverse: direction.selectedIndex === 1,
       grid_align_corners: gridAlign.checked, sampler_align_corners: samplerAlign.checked,
-      out_height: outputSide, out_width: outputSide,
+      ...(outputSide === scene.out_height ? {} : { out_height: outputSide, out_width: outputSide }), // else as it was, square or not
     };
     const images = { images: all.slice(number * pixels, (number + 1) * pixels), label: labels ? labels[number] : null };
     playground.show({ scene: now, theta, ...(withImages ? images : {}) });
@@ -80,18 +80,22 @@ export function pageIn(root, { digits, labels, names, weights, scale, sliders, p
   preset.addEventListener("input", () => {
     const chosen = preset.selectedIndex, values = presets[preset.value];
     if (!values) return;
+    playground.desk.unfollow();
     put(compose(named(values)));
     preset.selectedIndex = chosen;
   });
   controls.addEventListener("input", ({ target }) => {
     const moved = inputs.indexOf(target);
     if (moved >= 0) {
-      playground.desk.stand();
+      playground.desk.unfollow();
       parameters[moved] = Number(target.value);
       theta = compose(named(parameters));
       showSliders();
     }
     show(target === digit);
+  });
+  controls.addEventListener("change", ({ target }) => {
+    if (target.type === "number") target.value = whole(target); // what was taken
   });
   controls.addEventListener("submit", (event) => event.preventDefault());
   showSliders();

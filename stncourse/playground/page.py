@@ -59,4 +59,5 @@ def page(images=None, model=None):
         "scene": scene(images, Settings(**sampled), like=like, background=background),
     }
     template = Template((resources.files("stncourse.playground") / "page.html").read_text(encoding="utf-8"))
-    return template.substitute(script=joined("playground/page.js"), data=json.dumps(data, ensure_ascii=False))
+    text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # a class may be called </script>
+    return template.substitute(script=joined("playground/page.js"), data=text)

@@ -14,10 +14,17 @@ import { pixelTool } from "./pixel.js";
 import { pullOn } from "./pull.js";
 import { STYLE } from "./style.js";
 
-// What a tool is: text (of its button), help; and, as far as it has them, a function of the desk that makes { strip, below: elements
+const HAND = `Drag the frame, a corner, an edge, or the round handle, which turns it. Shift: one direction only, the same proportions,
+  steps of 15°. Alt on an edge: shear. Or Tab to a handle, then the arrow keys.`;
+
+function helpOf(text) {
+  return Object.assign(document.createElement("p"), { className: "help", textContent: text });
+}
+
+// What a tool is: text (of its button); and, as far as it has them, a function of the desk that makes { strip, below: elements
 // of its own; enter, leave: called when it is chosen, and no more; draw(pen, view, colors): over the input; update(): after each drawing }.
 const TOOLS = {
-  hand: { text: "move the frame", help: "Drag the frame, a corner, an edge or the round handle; or press Tab and the arrow keys." },
+  hand: { text: "move the frame", make: () => ({ strip: helpOf(HAND) }) },
   draw: { text: "draw a digit", make: drawingOn },
   pull: { text: "pull", make: pullOn },
   pixel: { text: "ask a pixel", make: pixelTool },
@@ -50,15 +57,16 @@ export function playgroundIn(root, options) {
   const showAnswers = names.length ? answersIn(find(".answering"), names) : null;
   const state = {
     scene: null, images: null, label: null, theta: IDENTITY, tool, follow, ruler: false, network,
-    levels: null, probabilities: null, pixel, reach: 1.5, held: false, busy: false,
+    levels: null, probabilities: null, pixel, reach: 1.5, held: false, problem: "",
   };
   const refresh = onceAFrame(draw);
-  let last = IDENTITY, stopGliding = () => {}, speaking = null;
+  let last = IDENTITY, stopGliding = () => {}, gliding = false, speaking = null;
 
   const desk = {
     state, root, board, stage: find(".stage"), names, hear, refresh,
+    // Something else than the network decides from now on where the frame is.
     unfollow() {
-      stopGliding();
+      stand();
       setFollow(false);
     },
     // θ as it goes into the grid: output → input. Where the other direction is asked for and has no inverse: the last one.
@@ -69,17 +77,16 @@ export function playgroundIn(root, options) {
       state.held = held;
       refresh();
     },
-    // Whoever moves a slider while the frame glides has it.
-    stand: () => stopGliding(),
     // Move the frame. `by`: "hand", "STN" or "pull". `more`: what the owner is to hear besides.
     moveTo(matrix, by, more = {}) {
-      if (by !== "STN") stopGliding();
+      if (by !== "STN") stand();
       if (by === "hand") {
         setFollow(false);
         if (state.held) matrix = within(desk.matrix(), matrix, state.reach, state.scene);
       }
       const theta = state.scene.inverse ? invert(matrix) : matrix;
       if (!theta || theta.some((value) => !(Math.abs(value) <= 1e6))) return;
+      state.problem = "";
       state.theta = Array.from(theta, (value) => Math.round(1e6 * value) / 1e6);
       hear({ theta: state.theta, by, ...more });
       refresh();
@@ -90,25 +97,43 @@ export function playgroundIn(root, options) {
     },
     // Another image in place of the first: a drawing.
     setImage(pixels) {
-      if (state.follow) stopGliding();
+      if (state.follow) stand();
       state.images = Uint8Array.from([...pixels, ...state.images.subarray(pixels.length)]);
       state.label = null;
       hear({ image: pixels });
-      if (state.follow) desk.moveTo(pixels.some(Boolean) ? chooseTheta(network, pixels) : IDENTITY, "STN");
+      if (state.follow) desk.moveTo(wanted(), "STN");
       refresh();
     },
-    // The network looks: the frame glides to where it wants it.
-    look() {
-      stopGliding();
-      const from = desk.matrix(), to = Array.from(chooseTheta(network, desk.image())), before = state.theta;
+    // The network looks: the frame glides to where it wants it. `asked`: the reader lets it look at what they have done.
+    look(asked = true) {
+      stand();
+      made[state.tool].interrupt?.();
+      const from = desk.matrix(), to = wanted(), before = state.theta;
+      state.problem = to.every(Number.isFinite) ? "" : "What the network chose is not six numbers: it cannot be shown.";
+      if (state.problem) return refresh();
+      gliding = true;
       stopGliding = glide(450, (share) => {
-        if (share === 1) return desk.moveTo(to, "STN", { look: true, before });
+        if (share === 1) {
+          stand();
+          return desk.moveTo(to, "STN", asked ? { look: true, before } : {});
+        }
         const between = from.map((value, i) => value + share * (to[i] - value));
         state.theta = (state.scene.inverse ? invert(between) : between) ?? state.theta;
         refresh();
       });
     },
   };
+
+  function stand() {
+    stopGliding();
+    gliding = false;
+  }
+
+  // Where the network wants the frame; on an empty image, nowhere.
+  function wanted() {
+    const image = desk.image();
+    return image.some(Boolean) ? Array.from(chooseTheta(network, image)) : IDENTITY;
+  }
 
   // Controls
 
@@ -132,7 +157,7 @@ export function playgroundIn(root, options) {
   let followBox = null;
   if (network) {
     const look = Object.assign(document.createElement("button"), { type: "button", textContent: "let the STN look" });
-    look.addEventListener("click", desk.look);
+    look.addEventListener("click", () => desk.look());
     looks.append(look);
     followBox = check("follow", follow, setFollow);
   }
@@ -144,7 +169,7 @@ export function playgroundIn(root, options) {
   function setFollow(on) {
     if (!network || state.follow === on) return;
     state.follow = followBox.checked = on;
-    if (on) desk.look();
+    if (on) desk.look(false);
   }
 
   function choose(name) {
@@ -154,7 +179,13 @@ export function playgroundIn(root, options) {
     find(".strip").replaceChildren(...(made[name].strip ? [made[name].strip] : []));
     find(".below").replaceChildren(...(made[name].below ? [made[name].below] : []));
     made[name].enter?.();
+    tellOfHelp();
     if (state.scene) refresh();
+  }
+
+  // The arrows of "pull" tell where to go: what the reader does with this digit from here on is not theirs alone.
+  function tellOfHelp() {
+    if (state.tool === "pull" && network && state.scene) hear({ by: "pull" });
   }
 
   const placeHandles = handlesOn(board, desk);
@@ -207,24 +238,28 @@ export function playgroundIn(root, options) {
 
   function say(matrix) {
     const singular = state.scene.inverse && !invert(state.theta);
-    const sentence = singular
+    const sentence = state.problem || (singular
       ? "This θ has no inverse: the picture is still that of the last one that has."
-      : words(matrix);
+      : words(matrix));
     if (numbers) find(".matrix").innerHTML = matrixHtml(state.theta, state.scene.inverse);
     find(".sentence").textContent = sentence;
     outputCanvas.setAttribute("aria-label", `Output. ${sentence}`);
-    const [x, y] = placeOn(matrix, [0, 0]).map((value) => value.toFixed(2));
+    const [x, y] = placeOn(matrix, [0, 0]).map((value) => (Math.round(100 * value) / 100 + 0).toFixed(2).replace("-", "−"));
     inputCanvas.setAttribute("aria-label", `Input, and the frame through which θ looks at it, its middle at x ${x}, y ${y}.`);
-    clearTimeout(speaking); // a screen reader is told once it stands still
-    speaking = setTimeout(() => (find(".spoken").textContent = sentence), 500);
+    clearTimeout(speaking); // a screen reader is told once it stands still, and once
+    speaking = setTimeout(() => {
+      const said = `${sentence} ${find(".verdict")?.textContent ?? ""}`.trim();
+      if (find(".spoken").textContent !== said) find(".spoken").textContent = said;
+    }, 500);
   }
 
   function answers() {
     if (!showAnswers || !network) return;
     const fits = [state.scene.out_height, state.scene.out_width].every((side) => side === network.outputSize);
     const empty = !desk.image().some(Boolean), side = network.outputSize;
-    state.probabilities = fits && !empty ? Array.from(answer(network, state.levels), Math.exp) : null;
-    const why = empty ? "There is nothing to read yet." : `The classifier wants an output of ${side}×${side} pixels.`;
+    const answers = fits && !empty ? Array.from(answer(network, state.levels), Math.exp) : null;
+    state.probabilities = answers?.every(Number.isFinite) ? answers : null;
+    const why = empty ? "There is nothing to read yet." : fits ? "The classifier's answer is no number." : `The classifier wants an output of ${side}×${side} pixels.`;
     showAnswers(state.probabilities, state.label, why);
   }
 
@@ -234,14 +269,20 @@ export function playgroundIn(root, options) {
     showAnswers,
     // What to show from now on: any of scene, images, theta, label; `drawn`: whether the first image is a drawing.
     show(news) {
-      const another = news.images && state.images && news.images.some((value, i) => value !== state.images[i]);
-      Object.assign(state, news);
-      // A drawing that comes from the owner is another view's, which moves the frame itself.
-      if (state.follow && ((another && !state.drawn) || !state.looked)) {
-        state.looked = true;
-        stopGliding();
-        desk.moveTo(chooseTheta(network, desk.image()), "STN");
+      const first = !state.images, theta = gliding ? null : news.theta; // the owner hears of a glide when it ends
+      const another = !first && Boolean(news.images?.some((value, i) => value !== state.images[i]));
+      if (another) {
+        stand();
+        made[state.tool].interrupt?.();
+        state.problem = "";
+      } else if (theta?.some((value, i) => Math.abs(value - state.theta[i]) > 1e-4)) {
+        state.problem = "";
+        if (!first) setFollow(false);
       }
+      Object.assign(state, news, { theta: (another && news.theta) || theta || state.theta });
+      // A drawing that comes from the owner is another view's, which moves the frame itself.
+      if (state.follow && (first || (another && !state.drawn))) desk.moveTo(wanted(), "STN");
+      if (another) tellOfHelp();
       refresh();
     },
   };

@@ -183,7 +183,7 @@ export function pullOn(desk) {
     running = null;
   }
 
-  return { strip, below, draw, update, leave: stopQuietly, enter: desk.refresh };
+  return { strip, below, draw, update, leave: stopQuietly, interrupt: stop, enter: desk.refresh };
 }
 
 // Earlier frames, faintly, and the path of the frame's middle.

@@ -28,10 +28,12 @@ class PullControls:
         pose: where the frame is.
         scene: a function that gives what is pulled: the raw image, its class or None, and the ``Settings``.
         say: a function that is told how it went.
+        helped: a function that is called when a pull begins.
     """
 
-    def __init__(self, model, digits, pose, scene, say):
-        self._model, self._digits, self._pose, self._scene, self._say = model, digits, pose, scene, say
+    def __init__(self, model, digits, pose, scene, say, helped):
+        self._model, self._digits, self._pose = model, digits, pose
+        self._scene, self._say, self._helped = scene, say, helped
         self._names = class_names(model, digits)
         classes = [(_TRUTH, _TRUTH), *((name, label) for label, name in enumerate(self._names))]
         self.target = widgets.Dropdown(
@@ -60,6 +62,7 @@ class PullControls:
         if target is None:
             self._say("What the truth is, only its maker knows: choose what it shall become.")
             return
+        self._helped()
         descent = Descent(self._model, self._digits, image, settings.theta, target)
         end = descent.end()
         for step in range(steps):

@@ -55,4 +55,12 @@ ${PULL_STYLE}
 .stn-theta .answers .best .bar { background: var(--stn-accent); } .stn-theta .answers .best .name { font-weight: bold; }
 .stn-theta .answers .truth .name { text-decoration: underline 2px; }
 ${PIXEL_STYLE}
-@media (max-width: 520px) { .stn-theta .out { width: 100%; } .stn-theta .out canvas { width: ${IMAGE}px; } }`;
+.stn-theta .matrix > span:first-child { white-space: nowrap; } .stn-theta .help { color: var(--stn-quiet); font-size: 13px; margin: 0; max-width: 72ch; }
+@media (max-width: 520px) { /* both panels beside each other; a pad wants to be large */
+  .stn-theta .stage { flex-wrap: nowrap; gap: 8px; }
+  .stn-theta .stage > figure { flex: 3; } .stn-theta .stage > .out { flex: 2; min-width: 0; }
+  .stn-theta[data-tool="draw"] .stage { flex-wrap: wrap; } .stn-theta[data-tool="draw"] .stage > figure { flex: 1 0 100%; }
+  .stn-theta[data-tool="draw"] .stage > .out { flex: 1 0 100%; flex-direction: row; gap: 16px; }
+  .stn-theta[data-tool="draw"] .answering { flex: 1; } .stn-theta[data-tool="draw"] .out canvas { width: 128px; }
+  .stn-theta .help { font-size: 12px; }
+}`;

@@ -13,7 +13,7 @@ async function render({ model, el }) {
   const { scale, ...options } = model.get("start");
   const network = scale ? networkOf(bytes(model, "weights"), scale) : null;
   // The last thing that the hand did here, until the kernel's scene has heard of it: θ, and the sliders' values then.
-  let number = 0, hand = null, sketch = 0;
+  let number = 0, hand = null, sketch = 0, shown = model.get("scene").digit; // the number of the digit on show
   const playground = playgroundIn(el, { ...options, network, hear });
   const values = () => sliders.map((slider) => slider.get("value"));
   const movedFrom = (base) => values().map((value, i) => Math.abs(value - base.sliders[i]) > 1e-6);
@@ -28,13 +28,13 @@ async function render({ model, el }) {
     if (theta) hand = { theta, sliders: values(), parameters: Object.values(decompose(theta) ?? {}) };
     // While the kernel is busy, only the last word reaches it: a drawing must not swallow the move before it.
     theta ??= hand && !movedFrom(hand).includes(true) ? hand.theta : null;
-    model.set("hand", { theta, number, sketch: image ? number : (before.sketch ?? 0), ...more });
+    model.set("hand", { theta, number, sketch: image ? number : (before.sketch ?? 0), digit: shown, ...more });
     model.save_changes();
   }
 
   // A slider that the kernel moves after the hand is behind the hand; one that the reader moves is ahead of it.
   const sliderMoved = (slider, i) => {
-    if (!slider._state_lock) playground.desk.stand();
+    if (!slider._state_lock) playground.desk.unfollow();
     else if (hand) hand.sliders[i] = slider.get("value");
     update();
   };
@@ -51,6 +51,7 @@ async function render({ model, el }) {
     const news = { scene, theta };
     const { label, sketch: drawn } = scene;
     if (drawn >= sketch) Object.assign(news, { images: bytes(model, "images"), label, drawn: drawn && label === null });
+    shown = scene.digit;
     playground.show(news);
   });
 

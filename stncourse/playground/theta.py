@@ -21,7 +21,7 @@ from stncourse.playground.opponent import (
     size_for_classifier,
     theta_of,
 )
-from stncourse.playground.parameters import IDENTITY
+from stncourse.playground.parameters import IDENTITY, six_numbers
 from stncourse.playground.pose import Pose
 from stncourse.playground.pull_controls import PullControls
 from stncourse.playground.readout import alert_html, bars_html, matrix_html
@@ -117,7 +117,9 @@ class ThetaPlayground(widgets.VBox):
         if count > 4:
             raise ValueError(f"count: expected 1 to 4, got {count}")
         device = device if isinstance(device, str) and device == BROWSER else str(resolve_device(device))
-        self._start, self._weights = starting(self.model, self.digits, controls, tool, follow)
+        self._start, self._weights = starting(
+            self.model, self.digits, controls, tool, follow, in_browser=device == BROWSER
+        )
         self._start["pixel"] = first_pixel(pixel, Settings(**sampled).size_for(self.digits.images), controls)
         self.pose = Pose(theta)
         self.frame, self._controls, self._first_theta = None, controls, self.pose.theta
@@ -171,7 +173,7 @@ class ThetaPlayground(widgets.VBox):
         self.shown = widgets.VBox(layout={"width": "580px", "max_width": "100%"})
         self.let_stn = widgets.Button(description="let the STN look", layout={"width": "160px"})
         self.let_stn.on_click(self._on_let_stn)
-        self.pull = PullControls(self.model, self.digits, self.pose, self._to_pull, self._say)
+        self.pull = PullControls(self.model, self.digits, self.pose, self._to_pull, self._say, self._note_help)
         self._name_controls(sliders)
         # After the sliders, whose places the page has to know; before the boxes, which can wait.
         self.pose.observe(self._on_pose)
@@ -233,9 +235,11 @@ class ThetaPlayground(widgets.VBox):
             self.frame = render(images, settings, "cpu" if in_browser else self.device, not in_browser, **seen)
         except ValueError as error:
             self._say(f"{error}. The picture is still that of the last θ that could be shown.")
+            if in_browser:  # which shows the rest
+                self.drawn.show(images, scene(images, settings, **seen), self.pose, self._label(), self.number.value)
             return
         if in_browser:
-            self.drawn.show(images, scene(images, settings, **seen), self.pose, self._label())
+            self.drawn.show(images, scene(images, settings, **seen), self.pose, self._label(), self.number.value)
             self.readout.value = "" if self._awake() else self._bars()
         else:
             self.picture.value = self.frame.png
@@ -264,15 +268,22 @@ class ThetaPlayground(widgets.VBox):
         if hand.get("sketch", 0) != self._sketch:  # else it is the one before, and may be forgotten by now
             self._sketch = hand["sketch"]
             self._take(self.drawn.drawing)
-        if hand.get("by") in ("STN", "pull") and not hand.get("look") and self._drawing is None:
-            self._game.score.helped.add(self.number.value)
+        if hand.get("digit", self.number.value) != self.number.value:  # it was about the digit before
+            return
+        if hand.get("by") in ("STN", "pull") and not hand.get("look"):
+            self._note_help()
         if hand.get("theta") is None:
             self._show()
             return
-        before = self.pose.theta
+        yours = self.settings
         self.pose.put(hand["theta"])
         if hand.get("look"):
-            self._judge(tuple(hand.get("before") or before))
+            self._judge(yours.but(theta=hand.get("before") or yours.theta))
+
+    def _note_help(self):
+        """The network shows what it would do: no attempt at this digit counts from here on."""
+        if self._drawing is None:
+            self._game.score.helped.add(self.number.value)
 
     def _take(self, drawing):
         """What was drawn; nothing gives the digit back; one of another size is none."""
@@ -304,23 +315,21 @@ class ThetaPlayground(widgets.VBox):
         )
 
     def _to_pull(self):
-        """What is pulled: the image, its class, the settings. The network helps: no attempt at this digit counts."""
-        if self._drawing is None:
-            self._game.score.helped.add(self.number.value)
+        """What is pulled: the image, its class, the settings."""
         return self._images()[:1], self._label(), self.settings
 
     def _on_let_stn(self, _):
-        before, theta = self.pose.theta, theta_of(self.model, self.digits, self._images()[:1])
-        self.direction.value = DIRECTIONS[0]  # an STN's θ is one
+        yours, theta = self.settings, theta_of(self.model, self.digits, self._images()[:1])
         try:
-            self.pose.put(theta)
+            six_numbers(theta)
         except ValueError as error:
             self._say(f"What the STN chose cannot be shown: {error}.")
             return
-        self._judge(before)
+        self.direction.value = DIRECTIONS[0]  # an STN's θ is one
+        self.pose.put(theta)
+        self._judge(yours)
 
-    def _judge(self, before):
-        """The STN has looked: who was surer of the truth, you with the θ ``before``, or the STN with what is now?"""
+    def _judge(self, yours):
+        """The STN has looked: who was surer of the truth, you with the settings ``yours``, or it with what is now?"""
         if self._drawing is None:
-            yours, its = self.settings.but(theta=before), self.settings
-            self._say(self._game.verdict(self.number.value, self._images()[:1], yours, its))
+            self._say(self._game.verdict(self.number.value, self._images()[:1], yours, self.settings))

@@ -250,3 +250,15 @@ def test_in_the_other_direction_the_frame_moves_all_the_same(path, open_page):
     by_mouse(page, x + 20, y + 20, 33.6, 0)  # the frame to the right by 0.3
     assert theta_of(page) == pytest.approx((1, 0, -0.3, 0, 1, 0), abs=0.02)
     assert "moved left by 0.3" in page.locator(".sentence").inner_text()
+
+
+def test_the_handles_of_a_small_frame_do_not_hide_each_other(hand):
+    page, drag, _ = hand
+    for name in ("scale x", "scale y"):
+        page.get_by_label(name).fill("0.1")
+    page.locator(".board").scroll_into_view_if_needed()
+    x, y = middle(page, "inside")
+    drag(page, x, y, 20, 0)
+    theta = theta_of(page)
+    assert (theta[0], theta[4]) == pytest.approx((0.1, 0.1))
+    assert theta[2] > 0.1

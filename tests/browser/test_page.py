@@ -206,3 +206,77 @@ def test_a_slider_moved_while_the_frame_glides_has_it(at_the_start):
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(800)
     assert theta_of(page) == pytest.approx(compose(dict(zip(LIMITS, (1, 1, 1, 0, 0, 0), strict=True))), abs=1e-5)
+
+
+def network_theta(number):
+    with torch.no_grad():
+        return MODEL.stn.transform(normalize(IN_PAGE.images[number : number + 1])).theta.flatten().tolist()
+
+
+def test_the_frame_glides_for_the_digit_that_is_there(at_the_start):
+    """Another digit while it glides: nothing of the last one lands on it."""
+    page = at_the_start
+    page.evaluate("""() => {
+        [...document.querySelectorAll("button")].find(e => e.textContent == "let the STN look").click();
+        const digit = [...document.querySelectorAll("label")].find(e => e.textContent == "digit no.").lastChild;
+        setTimeout(() => {
+            digit.value = 20;
+            digit.dispatchEvent(new Event("input", { bubbles: true }));
+        }, 100);
+    }""")
+    page.wait_for_timeout(900)
+    assert theta_of(page) == list(IDENTITY)
+    assert_shows(page, 20, output_size=28)
+
+
+def test_who_moves_a_slider_is_not_followed_any_more(at_the_start):
+    page = at_the_start
+    page.get_by_label("follow").check()
+    lab.until(lambda: theta_of(page) == pytest.approx(network_theta(0), abs=1e-4), "it looks", 5)
+    page.get_by_label("preset").select_option("mirror")
+    assert theta_of(page) == [-1, 0, 0, 0, 1, 0]
+    assert not page.get_by_label("follow").is_checked()
+    page.get_by_label("follow").check()
+    lab.until(lambda: theta_of(page) == pytest.approx(network_theta(0), abs=1e-4), "it looks", 5)
+    page.get_by_label("shift x (tx)").fill("0.5")
+    assert theta_of(page)[2] == 0.5
+    assert not page.get_by_label("follow").is_checked()
+
+
+def test_to_look_ends_a_pull(at_the_start):
+    page = at_the_start
+    page.get_by_role("button", name="pull").click()
+    page.get_by_role("button", name="let go").click()
+    page.wait_for_timeout(300)
+    page.get_by_role("button", name="let the STN look").click()
+    page.wait_for_timeout(1200)
+    assert theta_of(page) == pytest.approx(network_theta(0), abs=1e-4)
+    assert page.get_by_role("button", name="let go").is_visible()
+
+
+def test_at_an_empty_pad_there_is_nothing_to_look_at(at_the_start):
+    page = at_the_start
+    page.get_by_role("button", name="draw a digit").click()
+    page.get_by_role("button", name="let the STN look").click()
+    page.wait_for_timeout(700)
+    assert theta_of(page) == list(IDENTITY)
+    assert "nothing to read" in page.locator(".verdict").inner_text()
+
+
+def test_a_screen_reader_hears_the_answer_once(at_the_start):
+    page = at_the_start
+    page.wait_for_timeout(700)
+    page.evaluate("""() => {
+        window.told = [];
+        const status = () => [...document.querySelectorAll("[role=status], output, [aria-live]")].map(e => e.textContent).join("|");
+        let before = status();
+        setInterval(() => { const now = status(); if (now != before) told.push(now); before = now; }, 20);
+    }""")
+    page.locator(".handle").first.focus()
+    for _ in range(8):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(900)
+    told = page.evaluate("told")
+    assert len(told) == 1
+    assert "moved left by 0.40" in told[0]
+    assert "% sure" in told[0]

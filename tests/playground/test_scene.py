@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from matrices import inverse
 from PIL import Image
 
-from stncourse import BACKGROUND, affine_theta, denormalize, from_dataset, load_digits, normalize
+from stncourse import BACKGROUND, STNClassifier, affine_theta, denormalize, from_dataset, load_digits, normalize
 from stncourse.playground.page import page
 from stncourse.playground.parameters import IDENTITY, LIMITS, PRESETS, compose, decompose, invert, words_for
 from stncourse.playground.picture import GAP, IMAGE, INPUT, output_from_picture
@@ -366,6 +366,13 @@ def test_the_background_can_be_another_one(grey_set):
     assert (render(grey_set, far, background=white).pixels == 255).all()
     assert scene(grey_set, far, background=white)["padding_value"] == pytest.approx(255)
     assert (render(grey_set, far).pixels == 0).all()
+
+
+def test_a_class_may_be_called_what_ends_a_script():
+    model = STNClassifier(28, num_classes=2)
+    images = [(torch.zeros(1, 28, 28, dtype=torch.uint8) + 40 * label, label) for label in (0, 1)]
+    text = page(from_dataset(images, classes=("a", "</script><b>")), model)
+    assert text.count("</script>") == 1
 
 
 def test_a_page_of_a_set_has_its_paddings(grey_set):

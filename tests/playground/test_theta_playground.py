@@ -2,6 +2,7 @@
 
 import html
 import io
+import math
 import re
 
 import ipywidgets
@@ -26,7 +27,7 @@ from stncourse import (
 )
 from stncourse.playground.game import Score
 from stncourse.playground.opponent import theta_of
-from stncourse.playground.parameters import IDENTITY, LIMITS, PRESETS, compose, decompose
+from stncourse.playground.parameters import IDENTITY, LIMITS, PRESETS, compose, decompose, invert
 from stncourse.playground.picture import output_from_picture
 from stncourse.playground.scene import DIRECTIONS, MODES, PADDINGS, render, scene
 from stncourse.playground.theta import CONTROLS, BrowserPicture
@@ -68,7 +69,12 @@ def assert_in_step(playground):
         assert playground.drawn.images == playground.digit.chosen().numpy().tobytes()
         sliders = [slider.value for slider in playground.sliders.values()]
         told = {"theta": theta, "sliders": sliders, "parameters": list(playground.pose.parameters.values())}
-        told |= {"label": int(playground.digits.labels[playground.number.value]), "heard": 0, "sketch": 0}
+        told |= {
+            "label": int(playground.digits.labels[playground.number.value]),
+            "heard": 0,
+            "sketch": 0,
+            "digit": playground.number.value,
+        }
         assert playground.drawn.scene == scene(playground.digit.chosen(), playground.settings) | told
         assert playground.frame.png is None
         return
@@ -266,15 +272,17 @@ def test_the_other_direction_and_a_singular_theta_there(playground):
     assert playground.frame.words == "The digit comes out moved right by 0.40."
     seen, picture = updates(playground), playground.picture.value
     playground.boxes[0].value = "0"
-    assert (seen, playground.picture.value) == ([], picture)
+    assert playground.picture.value == picture
+    told = len(seen)  # the browser is told, and says that there is no inverse; the kernel draws nothing
+    assert told == (playground.device == "browser")
     assert "inverted" in playground.message.value
     assert "The picture is still that of" in playground.message.value
     playground.boxes[0].value = "0.5"
-    assert (len(seen), playground.message.value) == (1, "")
+    assert (len(seen), playground.message.value) == (told + 1, "")
     playground.sliders["scale_y"].value = 0
     assert "inverted" in playground.message.value
     playground.direction.value = DIRECTIONS[0]
-    assert (len(seen), playground.message.value) == (2, "")
+    assert (len(seen), playground.message.value) == (2 * told + 2, "")
     assert_in_step(playground)
 
 
@@ -489,9 +497,60 @@ def test_the_browser_gets_the_network_only_where_it_can_run_it():
     assert theta_playground(model=other).drawn.weights == b""
 
 
+def test_what_the_hand_did_with_the_digit_before_is_not_this_ones():
+    playground = played()
+    playground.number.value = 6
+    tell(playground, theta=[0.5, 0, 0, 0, 0.5, 0], by="STN", look=True, before=list(IDENTITY), digit=5)
+    assert playground.attempts == {}
+    assert playground.settings.theta == IDENTITY
+
+
+def test_your_theta_is_judged_in_its_own_direction(game):
+    theta = theta_of(game.model, game.digits, game.image)
+    game.direction.value = DIRECTIONS[1]
+    game.pose.put(invert(torch.tensor(theta).reshape(1, 2, 3)))
+    game.let_stn.click()
+    assert "That is where the STN looks already" in game.message.value
+    game.reset.click()
+    game.direction.value = DIRECTIONS[1]
+    game.boxes[0].value = "0"
+    game.let_stn.click()
+    assert "Your θ has no inverse" in game.message.value
+    assert game.attempts == {}
+
+
+def test_an_answer_that_is_no_number_wins_nothing(game):
+    with torch.no_grad():
+        game.model.classifier.fc2.bias.fill_(math.nan)
+    game.let_stn.click()
+    assert "no number: nobody wins" in game.message.value
+    assert game.score == {"you": 0, "STN": 0}
+
+
+def test_a_pull_that_is_refused_is_no_help(game):
+    game.mode.value = "nearest"
+    game.pull.one.click()
+    assert "Please set: sampling bilinear" in game.message.value
+    game.mode.value = "bilinear"
+    game.boxes[2].value = "1.5"
+    game.let_stn.click()
+    assert game.score == {"you": 0, "STN": 1}
+
+
+def test_a_set_that_is_not_square_gets_its_own_size_back():
+    images = own_set(size=(20, 30))
+    playground = theta_playground(images)
+    playground.output_size.value = 12
+    assert playground.frame.output.shape[-2:] == (12, 12)
+    playground.output_size.value = 30
+    assert playground.frame.output.shape[-2:] == (20, 30)
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [
+        ({"tool": "draw", "device": "cpu"}, "tool"),
+        ({"follow": True, "model": "pretrained", "device": "cpu"}, "follow"),
         ({"tool": "pen"}, "tool"),
         ({"tool": "pull"}, "tool"),
         ({"tool": "draw", "controls": ("sliders",)}, "tool"),
