@@ -24,7 +24,8 @@ const KINDS = {
 const GUESS_STYLE = `
 .stn-guess { box-sizing: border-box; max-width: 540px; padding: 12px 16px; border: 1px solid #8c8c8c;
   border-left-width: 6px; border-radius: 4px; font: 15px/1.45 var(--jp-ui-font-family, system-ui, sans-serif);
-  color: var(--jp-ui-font-color0, CanvasText); background: var(--jp-layout-color0, Canvas); }
+  color: var(--jp-ui-font-color0, CanvasText); background: var(--jp-layout-color0, Canvas);
+  overflow-wrap: anywhere; }
 .stn-guess p { margin: 0 0 8px; }
 .stn-guess .question { font-weight: 600; }
 .stn-guess [role=status] { margin: 8px 0; white-space: pre-line; }
@@ -67,6 +68,19 @@ function told({ truth, because, note, error }, guess, sentence) {
   return [sentence(guess, truth), because, note].filter(Boolean).join("\n");
 }
 
+// Lay the guess open, and return what is said of it. Should that fail, the reader must not wait for an answer.
+function shownOn(part, guess, answer) {
+  try {
+    part.show(guess, guess === null ? undefined : answer?.truth);
+    if (guess === null) return "";
+    if (!answer) return "Committed. The answer comes as soon as the kernel is free.";
+    return told(answer, guess, part.sentence);
+  } catch (error) {
+    console.error(error);
+    return `The answer cannot be shown here (${error.message}).`;
+  }
+}
+
 // A question in `element`. `commit(guess)` is called when the reader has committed, `again()` when the guess is taken
 // back. Returns `show(guess, answer)`: an answer is { truth, because, note } or { error }; null while it is under way.
 // In a notebook the kernel has the answers (see render); a page without one may hold them itself.
@@ -92,14 +106,10 @@ export function guessIn(element, { question, kind, scene }, { commit, again }) {
     if (now === shown) return; // news of an old answer must not undo what the hand is at
     const focused = shown !== null && root.contains(document.activeElement);
     shown = now;
-    const truth = answer?.truth;
-    part.show(guess, guess === null ? undefined : truth);
+    status.textContent = shownOn(part, guess, answer);
     hint.hidden = guess !== null;
     done.hidden = guess !== null || kind === "choice";
     retry.hidden = guess === null;
-    if (guess === null) status.textContent = "";
-    else if (answer) status.textContent = told(answer, guess, part.sentence);
-    else status.textContent = "Committed. The answer comes as soon as the kernel is free.";
     changed();
     // What had the focus is gone: the next Tab goes on from here.
     if (focused) (guess === null ? board.querySelector("button:not(:disabled), input, [tabindex]") : status)?.focus();

@@ -11,6 +11,12 @@ from stncourse.exercises.guesses.asked import Choice, Number
 from stncourse.exercises.guesses.curve import Curve
 from stncourse.exercises.guesses.ghost import Ghost
 
+_LONGEST = 300  # characters of somebody else's error that are shown
+
+#: What goes with each kind of question; without any of them it is for a number.
+_PARTS = {"choices": ("truth",), "digit": ("theta", "moves"), "curve": ("low", "high", "labels")}
+_NUMBER = ("truth", "low", "high", "unit")
+
 
 def guess(
     question,
@@ -44,14 +50,16 @@ def guess(
     Args:
         question: what is asked, a sentence.
         name: under which the guess is kept for :func:`stncourse.progress`, such as ``"03.left-or-right"``. The first
-            one is kept, since after it the reader knows the answer; it is there again when the page is opened again.
+            one is kept, since after it the reader knows the answer; it is there again when the page is opened again, as
+            long as the question is the same.
         truth: one of ``choices``, or a number.
         choices: two texts or more.
         unit: of the number, such as ``"%"``.
-        low, high: the ends of the scale. Default for a curve that is no function: round numbers around it.
+        low, high: the ends of the scale, up to ±1e300. Default for a curve that is no function: round numbers around
+            it. No truth may lie beyond them.
         digit: ``(H, W)`` or ``(1, H, W)`` raw uint8.
         theta: the θ that the digit is sampled through: six numbers row by row, or a ``(2, 3)`` or ``(1, 2, 3)``
-            tensor. Bilinear; outside of the image is 0.
+            tensor; up to ±1e6, and with an inverse. Bilinear; outside of the image is 0.
         moves: what the reader can do with the ghost: out of ``"shift"``, ``"turn"``, ``"zoom"``.
         curve: ``(xs, ys)``, the xs rising; ``ys`` may be a function that returns them.
         labels: of the curve's two axes.
@@ -65,7 +73,7 @@ def guess(
         As everywhere in the course, θ maps output → input: the digit moves the other way.
 
     Raises:
-        TypeError, ValueError: an argument is not of the kind above.
+        TypeError, ValueError: an argument is not of the kind above, or belongs to another kind of question.
 
     >>> bet = guess("Which way does the digit move?", name="docs.way", choices=("left", "right"), truth="left")
     >>> bet
@@ -78,7 +86,8 @@ def guess(
             raise TypeError(f"{argument}: expected a text, got {_check.describe(text)}")
         if argument in ("question", "name") and not text.strip():
             raise ValueError(f"{argument}: expected a text, got an empty one")
-    _only_one_kind(choices=choices, digit=digit, curve=curve)
+    parts = {"truth": truth, "unit": unit, "low": low, "high": high, "theta": theta, "moves": moves, "labels": labels}
+    _one_kind({"choices": choices, "digit": digit, "curve": curve}, parts)
     if choices is not None:
         kind, given = Choice(choices), ("truth", truth)
     elif digit is not None:
@@ -111,6 +120,7 @@ class Guess(anywidget.AnyWidget):
     def __init__(self, question, name, kind, truth, because):
         self.name, self._kind, self._because = name, kind, because
         self._truth, self._is_known = truth, not callable(truth)
+        self._asked = f"{kind.kind}: {question}"  # kept beside the guess: another question needs a guess of its own
         super().__init__(question=question, kind=kind.kind, scene=kind.scene, committed=self._kept())
         self._is_open = True  # from here on, what is committed is a guess that somebody makes
 
@@ -127,7 +137,7 @@ class Guess(anywidget.AnyWidget):
     def _kept(self):
         """What was guessed in an earlier run, or None. A guess at another question of this name is none at this one."""
         try:
-            kept = kept_guess(self.name)
+            kept = kept_guess(self.name, self._asked)
             return None if kept is None else self._kind.guess(kept)
         except (TypeError, ValueError):
             return None
@@ -158,13 +168,23 @@ class Guess(anywidget.AnyWidget):
         try:
             truth = self.truth
         except Exception as error:  # somebody else's function: the page has to say something, and the next try may work
-            self.answer = {"error": readable(f"{type(error).__name__}: {error}")}
+            text = readable(f"{type(error).__name__}: {error}")
+            self.answer = {"error": text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"}
             return
-        note = record_guess(self.name, self.committed, bool(self._kind.right(self.committed, truth)))
+        right = bool(self._kind.right(self.committed, truth))
+        note = record_guess(self.name, self._asked, self.committed, right)
         self.answer = {"truth": self._kind.told(truth), "because": self._because, "note": note}
 
 
-def _only_one_kind(**arguments):
-    given = [name for name, value in arguments.items() if value is not None]
+def _one_kind(kinds, parts):
+    """Check that one kind of question is asked, and that every other argument that was given belongs to it."""
+    given = [name for name, value in kinds.items() if value is not None]
     if len(given) > 1:
-        raise ValueError(f"{given[1]}: expected only one of {', '.join(arguments)}, got {given[0]} too")
+        raise ValueError(f"{given[1]}: expected only one of {', '.join(kinds)}, got {given[0]} too")
+    defaults = guess.__kwdefaults__
+    for name in [name for name, value in parts.items() if value is not defaults[name]]:
+        owner = next((kind for kind, own in _PARTS.items() if name in own and name not in _NUMBER), None)
+        if not given and owner:
+            raise TypeError(f"{owner}: expected it beside {name}, got None")
+        if name not in (_PARTS[given[0]] if given else _NUMBER):
+            raise TypeError(f"{name}: expected none beside {given[0]}, got {_check.describe(parts[name])}")

@@ -305,6 +305,40 @@ def test_what_somebody_wrote_is_text_not_markup(alone, monkeypatch):
     assert page.get_by_text(shout).count() >= 2
 
 
+THIN = [1000, 999.9, 0, 1000, 999.9002, 0]  #: has no inverse, as far as the page can tell
+
+
+@pytest.mark.parametrize(("kind", "truth"), [("digit", THIN), ("number", None), ("curve", [[0]])])
+def test_an_answer_that_cannot_be_shown_is_told(alone, kind, truth):
+    page = alone(kind)
+    page.evaluate("([guess, truth]) => show(guess, { truth })", [example(kind), truth])
+    assert status(page).startswith("The answer cannot be shown here (")
+    page.get_by_role("button", name="Guess again").click()
+    assert status(page) == ""
+
+
+@pytest.mark.parametrize("label", ["m" * 400, "certainty of the model in the right digit " * 8, "𝔴ide 👩‍👧 " * 60])
+def test_a_long_label_stays_on_the_card(alone, monkeypatch, label):
+    ask = lambda kind: guess(label, name="x", curve=((0, 1), (0, 1)), labels=(label, label))  # noqa: E731
+    monkeypatch.setitem(globals(), "a_bet", ask)
+    page = alone("curve", viewport={"width": 360, "height": 740})
+    page.evaluate("show([0, 1], answer)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    drawing = page.locator(".axes svg").bounding_box()
+    for each in page.locator("text.label").all():
+        assert each.text_content().endswith("…")
+        box = each.bounding_box()
+        assert box["x"] >= drawing["x"]
+        assert box["y"] >= drawing["y"]
+        assert box["x"] + box["width"] <= drawing["x"] + drawing["width"]
+        assert box["y"] + box["height"] <= drawing["y"] + drawing["height"]
+        assert max(box["width"], box["height"]) > 100  # as much of it as there is room for
+
+
+def test_a_short_label_is_shown_whole(alone):
+    assert alone("curve").locator("text.label").all_text_contents() == ["side", "area"]
+
+
 # In JupyterLab
 
 

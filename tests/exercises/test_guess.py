@@ -124,6 +124,21 @@ def test_a_truth_that_fails_is_told_and_the_guess_not_kept(folder):
     assert progress().guesses == {"00.many": False}
 
 
+def test_a_long_error_is_shortened():
+    def truth():
+        raise RuntimeError("x" * 3000)
+
+    bet = a_number(truth)
+    bet.committed = 40
+    assert bet.answer == {"error": "RuntimeError: " + "x" * 285 + "…"}
+
+
+def test_a_computed_curve_lies_between_low_and_high():
+    bet = a_curve(lambda: (0, 2, 4, 11))
+    bet.committed = [0, 1, 2, 3]
+    assert bet.answer == {"error": "ValueError: curve's ys: expected numbers from low, -1, to high, 10, got 11"}
+
+
 def test_repr_is_the_same_before_and_after():
     bet = a_choice()
     assert repr(bet) == "guess('03.way')"
@@ -219,22 +234,76 @@ def test_a_file_from_before_there_were_guesses_is_read_and_added_to(folder):
     assert progress().guesses == {"03.way": True}
 
 
-@pytest.mark.parametrize("guesses", ["3", '{"a": 3}', '{"a": {"right": true}}', "[]"])
-def test_broken_guesses_are_told_and_set_aside(folder, guesses):
+GOOD = {"guess": 1, "right": False, "when": "t"}
+
+
+@pytest.mark.parametrize(
+    ("guesses", "left"),
+    [
+        (3, {}),
+        ([], {}),
+        (None, {}),
+        ({"a": 3}, {}),
+        ({"a": {"right": True}}, {}),
+        ({"a": GOOD | {"right": "no"}}, {}),
+        ({"a": GOOD | {"asked": 3}}, {}),
+        ({"a": {"guess": 3}, "b": GOOD}, {"b": False}),
+    ],
+)
+def test_broken_guesses_are_told_and_set_aside_alone(folder, guesses, left):
     folder.mkdir()
-    (folder / "progress.json").write_text(f'{{"passed": {{}}, "guesses": {guesses}}}')
+    old = json.dumps({"version": 1, "passed": {"01.a": "t"}, "guesses": guesses})
+    (folder / "progress.json").write_text(old)
     assert "could not be read" in repr(progress())
+    assert (progress().done, progress().guesses) == (("01.a",), left)
     bet = a_choice()
     bet.committed = "left"
     assert "could not be read" in bet.answer["note"]
-    assert progress().guesses == {"03.way": True}
-    assert (folder / "progress.broken.json").exists()
+    assert (progress().done, progress().guesses, progress().note) == (("01.a",), left | {"03.way": True}, "")
+    assert (folder / "progress.broken.json").read_text() == old
+
+
+def test_what_a_later_version_wrote_stays(folder):
+    folder.mkdir()
+    later = {"version": 2, "passed": {"01.a": "t"}, "guesses": {"b": GOOD | {"sure": 0.8}}, "badges": [1]}
+    (folder / "progress.json").write_text(json.dumps(later))
+    a_choice().committed = "left"
+    written = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
+    assert written["guesses"].pop("03.way")["guess"] == "left"
+    assert written == later
 
 
 @pytest.mark.parametrize("kept", ["up", 3, None, [1], {"x": 1}])
 def test_what_was_kept_of_another_question_is_no_guess(kept):
-    _progress.record_guess("03.way", kept, True)
+    _progress.record_guess("03.way", "choice: Which way?", kept, True)
     assert a_choice().committed is None
+
+
+@pytest.mark.parametrize("another", [{"question": "How few?"}, {"choices": ("30", "90"), "truth": "90"}])
+def test_another_question_of_the_same_name_is_asked_and_kept(folder, another):
+    first = {"question": "How many?", "name": "dup", "truth": 30}
+    guess(**first).committed = 51
+    second = first | {"truth": 90} | another
+    bet = guess(**second)
+    assert bet.committed is None
+    bet.set_state({"asked": True})
+    assert bet.answer is None
+    made = "90" if "choices" in another else 90 - 60.0
+    bet.committed = made
+    bet.committed = "30" if "choices" in another else 88.0  # only the first is kept
+    assert guess(**second).committed == made
+    assert guess(**first).committed is None
+    assert [path.name for path in folder.iterdir()] == ["progress.json"]
+
+
+def test_an_older_file_does_not_tell_the_question(folder):
+    folder.mkdir()
+    old = {"guess": 40, "right": False, "when": "2026-01-01T00:00:00+00:00"}
+    (folder / "progress.json").write_text(json.dumps({"version": 1, "passed": {}, "guesses": {"00.many": old}}))
+    assert a_number().committed == 40
+    bet = a_number()
+    bet.committed = 50
+    assert a_number().committed == 40
 
 
 def test_what_another_process_writes_meanwhile_stays(monkeypatch):
@@ -246,14 +315,14 @@ def test_what_another_process_writes_meanwhile_stays(monkeypatch):
         kept = read()
         if next(writing, False):
             _progress.record("affine_grid", True)
-            _progress.record_guess("03.way", "right", False)
+            _progress.record_guess("03.way", "Which?", "right", False)
         return kept
 
     monkeypatch.setattr(_progress, "_read", read_and_let_another_write)
-    assert _progress.record_guess("03.way", "left", True) == ""
+    assert _progress.record_guess("03.way", "Which?", "left", True) == ""
     assert progress().done == ("affine_grid",)
     assert progress().guesses == {"03.way": False}
-    assert _progress.kept_guess("03.way") == "right"
+    assert _progress.kept_guess("03.way", "Which?") == "right"
 
 
 def test_a_folder_that_cannot_be_written_spoils_no_guess(tmp_path, monkeypatch):
@@ -292,13 +361,15 @@ def test_a_curve_of_many_points_is_drawn_with_few():
     assert progress().guesses == {"c": True}
 
 
-@pytest.mark.parametrize("ys", [(0, 0), (3, 3), (-2e6, -2e6), (1e-5, 2e-5)])
+@pytest.mark.parametrize("ys", [(0, 0), (3, 3), (-2e6, -2e6), (1e-5, 2e-5), (1e9, 1e9 + 1e-6), (5e-324, 1e-323)])
 def test_a_curve_has_room_around_it(ys):
     scene = guess("How?", name="c", curve=([0, 1], ys)).scene
     assert scene["low"] < min(ys)
     assert max(ys) < scene["high"]
 
 
+CHOICE = {"choices": ("left", "right"), "truth": "left"}
+IDENTITY = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
 BAD = [
     ({"question": 3}, TypeError, "question: expected a text, got int 3"),
     ({"question": " "}, ValueError, "question: expected a text, got an empty one"),
@@ -308,8 +379,8 @@ BAD = [
     ({}, TypeError, "truth: expected the answer to the question, or a function that returns it, got None"),
     ({"truth": "left"}, ValueError, "truth: expected a number from 0 to 100, got str 'left'"),
     ({"truth": 101}, ValueError, "truth: expected a number from 0 to 100, got int 101"),
-    ({"truth": 1, "low": 5, "high": 5}, ValueError, "high: expected a finite number above low, 5, got int 5"),
-    ({"truth": 1, "low": float("nan")}, ValueError, "low: expected a finite number, got float nan"),
+    ({"truth": 1, "low": 5, "high": 5}, ValueError, "high: expected a finite number, up to ±1e300 and clearly above"),
+    ({"truth": 1, "low": float("nan")}, ValueError, "low: expected a finite number, up to ±1e300, got float nan"),
     ({"choices": "left", "truth": "left"}, TypeError, "choices: expected a tuple of texts, got str 'left'"),
     ({"choices": ("left", 3), "truth": 3}, TypeError, "choices: expected a tuple of texts, got tuple"),
     ({"choices": ("left",), "truth": "left"}, ValueError, "choices: expected two or more, all different"),
@@ -321,7 +392,11 @@ BAD = [
     ({"digit": DIGIT.expand(3, 28, 28), "theta": (1, 0, 0, 0, 1, 0)}, ValueError, "digit: expected one grey image"),
     ({"digit": DIGIT, "theta": "identity"}, TypeError, "theta: expected six numbers or a (2, 3) tensor, got str"),
     ({"digit": DIGIT, "theta": (1, 0, 0)}, ValueError, "theta: expected six numbers or a (2, 3) tensor, got tuple"),
-    ({"digit": DIGIT, "theta": (0, 0, 0, 0, 1, 0)}, ValueError, "theta: expected finite numbers and an inverse"),
+    (
+        {"digit": DIGIT, "theta": (0, 0, 0, 0, 1, 0)},
+        ValueError,
+        "theta: expected finite numbers, up to ±1e6, and an inv",
+    ),
     ({"digit": DIGIT, "theta": (1, 0, float("inf"), 0, 1, 0)}, ValueError, "theta: expected finite numbers"),
     ({"digit": DIGIT, "theta": (1, 0, 0, 0, 1, 0), "moves": "shift"}, TypeError, "moves: expected a tuple of names"),
     ({"digit": DIGIT, "theta": (1, 0, 0, 0, 1, 0), "moves": ("flip",)}, ValueError, "moves: expected one of 'shift'"),
@@ -332,6 +407,42 @@ BAD = [
     ({"curve": ([0], [0])}, ValueError, "curve: expected two or more xs, each above the one before"),
     ({"curve": ([0, 1], [0, 1, 2])}, ValueError, "curve's ys: expected 2, one for each x, got 3"),
     ({"curve": ([0, 1], lambda: [0, 1])}, ValueError, "low: expected a number, since the curve is not computed before"),
+    # Numbers that nobody can draw
+    ({"curve": ([0, 1], [-1e308, 1e308])}, ValueError, "curve's ys: expected finite numbers, up to ±1e300, got list"),
+    ({"curve": ([0, 1], [0, 10**400])}, ValueError, "curve's ys: expected finite numbers, up to ±1e300, got list"),
+    ({"curve": ([0, 5e-324], [0, 1])}, ValueError, "curve: expected two or more xs, each above the one before"),
+    ({"truth": 0, "low": 10**400}, ValueError, "low: expected a finite number, up to ±1e300, got int"),
+    ({"truth": 0, "high": 5e-324}, ValueError, "high: expected a finite number, up to ±1e300 and clearly above low, 0"),
+    ({"truth": 1, "low": 1, "high": 1 + 3e-16}, ValueError, "high: expected a finite number, up to ±1e300 and clearly"),
+    (
+        {"curve": ([0, 1], [0, 2]), "low": 50},
+        ValueError,
+        "low: expected a number not above the curve, whose least y is",
+    ),
+    ({"curve": ([0, 1], [0, 2]), "high": -1}, ValueError, "high: expected a number not below the curve, whose largest"),
+    (
+        {"curve": ([0, 1], [0, 2]), "low": 0, "high": 1},
+        ValueError,
+        "high: expected a number not below the curve, whose",
+    ),
+    ({"curve": ([0, 1], [0, 2]), "low": "a"}, ValueError, "low: expected a number not above the curve"),
+    ({"digit": DIGIT, "theta": IDENTITY.to("meta")}, ValueError, "theta: expected numbers in memory, got a float32 te"),
+    ({"digit": DIGIT.to("meta"), "theta": IDENTITY}, ValueError, "digit: expected numbers in memory, got a uint8 tens"),
+    ({"digit": DIGIT, "theta": IDENTITY * 1j}, TypeError, "theta: expected six numbers or a (2, 3) tensor, got a com"),
+    ({"digit": DIGIT, "theta": IDENTITY.numpy() * 1j}, TypeError, "theta: expected six numbers or a (2, 3) tensor, go"),
+    ({"digit": DIGIT, "theta": (1000, 999.9, 0, 1000, 999.9002, 0)}, ValueError, "theta: expected finite numbers, up"),
+    ({"digit": DIGIT, "theta": (1e7, 0, 0, 0, 1, 0)}, ValueError, "theta: expected finite numbers, up to ±1e6, and an"),
+    ({"digit": DIGIT, "theta": (10**400, 0, 0, 0, 1, 0)}, ValueError, "theta: expected finite numbers, up to ±1e6, a"),
+    # What belongs to another kind of question
+    (CHOICE | {"theta": IDENTITY}, TypeError, "theta: expected none beside choices, got a float32 tensor of shape"),
+    (CHOICE | {"low": 0}, TypeError, "low: expected none beside choices, got int 0"),
+    (CHOICE | {"unit": "%"}, TypeError, "unit: expected none beside choices, got str '%'"),
+    (CHOICE | {"moves": ("turn",)}, TypeError, "moves: expected none beside choices, got tuple ('turn',)"),
+    ({"digit": DIGIT, "theta": IDENTITY, "truth": 3}, TypeError, "truth: expected none beside digit, got int 3"),
+    ({"curve": ([0, 1], [0, 1]), "truth": 3}, TypeError, "truth: expected none beside curve, got int 3"),
+    ({"curve": ([0, 1], [0, 1]), "unit": "%"}, TypeError, "unit: expected none beside curve, got str '%'"),
+    ({"theta": IDENTITY}, TypeError, "digit: expected it beside theta, got None"),
+    ({"truth": 3, "labels": ("a", "b")}, TypeError, "curve: expected it beside labels, got None"),
     ({"curve": ([0, 1], [0, 1]), "labels": ("x",)}, TypeError, "labels: expected two texts, of x and of y, got tuple"),
 ]
 
@@ -365,6 +476,24 @@ def test_what_is_no_guess_cannot_be_committed(ask, made, folder):
 
 
 # Where it runs
+
+
+def test_a_default_device_changes_nothing():
+    run_python(
+        "-c",
+        f"""if True:
+        import torch
+        torch.set_default_device("meta")
+        from stncourse import guess
+        digit = torch.zeros(4, 4, dtype=torch.uint8, device="cpu")
+        bet = guess("Where?", name="w", digit=digit, theta=(1, 0, 0.4, 0, 1, 0))
+        bet.committed = {ghost_at(x=-0.4)}
+        assert bet.answer["truth"] == [1, 0, 0.4, 0, 1, 0], bet.answer
+        bet = guess("How?", name="c", curve=((0, 1), (0, 1)))
+        bet.committed = [0, 1]
+        assert bet.answer["truth"] == [[0, 1], [0, 1]], bet.answer
+        """,
+    )
 
 
 def test_it_works_with_ipywidgets(run_with_ipywidgets):

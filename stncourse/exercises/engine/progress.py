@@ -103,26 +103,41 @@ def record(name, passed):
     return _keep("passed", name, _now()) if passed else ""
 
 
-def record_guess(name, guess, right):
-    """Keep the first guess (a JSON value) at a prediction: after it the truth is known. Returns as :func:`record`."""
-    return _keep("guesses", name, {"guess": guess, "right": right, "when": _now()})
+def record_guess(name, asked, guess, right):
+    """Keep the first guess (a JSON value) at a prediction: after it the truth is known. Returns as :func:`record`.
+
+    ``asked`` is the question as a text. A guess at another question of the same name gives way.
+    """
+    return _keep("guesses", name, {"asked": asked, "guess": guess, "right": right, "when": _now()})
 
 
-def kept_guess(name):
-    """The guess that was kept at a prediction, or None."""
-    return _read()[0]["guesses"].get(name, {}).get("guess")
+def kept_guess(name, asked):
+    """The guess that was kept at the prediction ``name``, if this question was asked; else None."""
+    entry = _read()[0]["guesses"].get(name)
+    return entry["guess"] if entry and _same_question(entry, asked) else None
+
+
+def _same_question(entry, asked):
+    """Whether an entry is a guess at this question. Older files do not tell: they had one question for each name."""
+    return entry.get("asked", asked) == asked
+
+
+def _stays(old, new):
+    """Whether what is kept already stays: what was passed, and the first guess at a question."""
+    return old is not None and (isinstance(old, str) or _same_question(old, new["asked"]))
 
 
 def _keep(part, name, value):
-    """Write ``value`` under ``name``, unless there is one already."""
-    if name in _read()[0][part]:
+    """Write ``value`` under ``name``, unless what is kept there stays."""
+    if _stays(_read()[0][part].get(name), value):
         return ""
     try:
         with _alone(file()) as path:
             kept, problem = _read()  # once more: another process may have been quicker
             if problem:
                 os.replace(path, _free_name(path))
-            kept[part].setdefault(name, value)
+            if not _stays(kept[part].get(name), value):
+                kept[part][name] = value
             with replacing(path, text=True) as target:
                 json.dump({"version": 1, **kept}, target, indent=1)
     except OSError as error:
@@ -135,12 +150,16 @@ def _now():
 
 
 def _read():
-    """({"passed": name -> when, "guesses": name -> what is kept of it}, ""), or the same empty, and a sentence."""
+    """({"passed": name -> when, "guesses": name -> what is kept of it}, ""), with whatever else the file holds.
+
+    What cannot be read is left out, and instead of "" there is a sentence.
+    """
     nothing = {"passed": {}, "guesses": {}}
     try:
         content = json.loads(file().read_text(encoding="utf-8"))
         passed = {str(name): str(when) for name, when in content["passed"].items()}
-        return {"passed": passed, "guesses": _guesses(content)}, ""
+        guesses, problem = _guesses(content.get("guesses", {}))
+        return {**content, "passed": passed, "guesses": guesses}, problem
     except FileNotFoundError:
         return nothing, ""
     except OSError as error:
@@ -152,10 +171,21 @@ def _read():
         )
 
 
-def _guesses(content):
-    """Those of the file; one that was written before there were guesses has none."""
-    entries = content.get("guesses", {}).items()
-    return {name: {"guess": e["guess"], "right": bool(e["right"]), "when": str(e["when"])} for name, e in entries}
+def _guesses(entries):
+    """Those of the file's entries that are guesses, and a sentence should there be others."""
+    whole = {name: e for name, e in entries.items() if _is_guess(e)} if isinstance(entries, dict) else {}
+    if whole == entries:
+        return whole, ""
+    return whole, "Some of your guesses could not be read, so they are left out; the old file will be kept beside it."
+
+
+def _is_guess(entry):
+    kinds = {"right": bool, "when": str, "asked": str}
+    return (
+        isinstance(entry, dict)
+        and {"guess", "right", "when"} <= set(entry)
+        and all(isinstance(entry[key], kind) for key, kind in kinds.items() if key in entry)
+    )
 
 
 def _in_words(error):

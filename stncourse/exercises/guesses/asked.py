@@ -4,6 +4,7 @@ import math
 
 from stncourse import _check
 
+LARGEST = 1e300  #: a scale's end: from the one to the other must still be a number
 _NEAR = 0.05  # of the whole scale: a number this near counts as right
 
 
@@ -67,11 +68,21 @@ class Number:
         return _check.number(name, value, f"a number from {low:g} to {high:g}", lambda number: low <= number <= high)
 
 
+def is_finite(value):
+    """Whether a number can be drawn: not above 1e300."""
+    return abs(value) <= LARGEST
+
+
+def apart(low, high):
+    """Whether ``high`` is so far above ``low`` that a hundred steps between them are different floats."""
+    return high - low > max(1e-12 * max(abs(low), abs(high)), 1 / LARGEST)
+
+
 def bounds(low, high):
-    """``(low, high)`` as two floats, the second of them larger."""
-    low = float(_check.number("low", low, "a finite number", math.isfinite))
-    high = float(_check.number("high", high, f"a finite number above low, {low:g}", lambda x: low < x < math.inf))
-    return low, high
+    """``(low, high)`` as two floats, the second of them clearly larger."""
+    low = float(_check.number("low", low, "a finite number, up to ±1e300", is_finite))
+    expected = f"a finite number, up to ±1e300 and clearly above low, {low:g}"
+    return low, float(_check.number("high", high, expected, lambda x: is_finite(x) and apart(low, x)))
 
 
 def round_number(size):

@@ -41,7 +41,20 @@ function rule(group, { xs, low, high, labels }, { across, down }) {
   const middle = (TOP + HIGH - BOTTOM) / 2;
   parts.push(text(14, middle, "", `class="label" text-anchor="middle" transform="rotate(-90 14 ${middle})"`));
   group.innerHTML = parts.join("");
-  group.querySelectorAll(".label").forEach((label, i) => (label.textContent = labels[i])); // text, not markup
+  const rooms = [2 * (WIDE - (LEFT + WIDE - RIGHT) / 2), 2 * middle];
+  // As text, not markup.
+  group.querySelectorAll(".label").forEach((label, i) => (label.textContent = fitted(labels[i], rooms[i])));
+}
+
+// As much of a label as there is room for. A canvas measures it: the drawing itself may not be on the page yet.
+function fitted(label, room) {
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = "15px system-ui, sans-serif"; // a little larger than the drawing's: other fonts are wider
+  const fits = (text) => pen.measureText(text).width <= room;
+  if (fits(label)) return label;
+  const letters = [...label].slice(0, 200);
+  while (letters.length && !fits(`${letters.join("")}…`)) letters.pop();
+  return `${letters.join("").trimEnd()}…`;
 }
 
 // Where values lie on the drawing, and back.

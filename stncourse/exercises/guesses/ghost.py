@@ -9,6 +9,7 @@ from stncourse.figures.shown import as_tensor
 
 MOVES = ("shift", "turn", "zoom")
 _NEAR = {"shift": 0.2, "turn": 15.0, "zoom": 1.25}  # a tenth of the image, degrees, a factor
+_LARGEST = 1e6  # number in θ: the page can undo it
 _LIMITS = {"x": (-1, 1), "y": (-1, 1), "turn": (-180, 180), "zoom": (0.25, 4)}
 
 
@@ -29,19 +30,24 @@ class Ghost:
 
     def truth(self, value):
         """θ, as six floats, row by row."""
-        numbers = value.detach().cpu() if isinstance(value, torch.Tensor) else as_tensor("theta", value)
-        if not isinstance(numbers, torch.Tensor):
+        expected = "theta: expected six numbers or a (2, 3) tensor"
+        tensor = as_tensor("theta", value)
+        if isinstance(tensor, torch.Tensor):
+            if tuple(tensor.shape) not in ((6,), (2, 3), (1, 2, 3)):
+                raise ValueError(f"{expected}, got {_check.describe(value)}")
+            if tensor.is_complex() or tensor.dtype == torch.bool:
+                raise TypeError(f"{expected}, got {_check.describe(value)}")
+            row = _in_memory("theta", tensor).double().flatten().tolist()
+        else:
             row = _check.as_row(value)
             row = None if row is None else [_check.as_real(number) for number in row]
             if row is None or None in row:
-                raise TypeError(f"theta: expected six numbers or a (2, 3) tensor, got {_check.describe(value)}")
-            numbers = torch.tensor(row, dtype=torch.float64)
-        if tuple(numbers.shape) not in ((6,), (2, 3), (1, 2, 3)):
-            raise ValueError(f"theta: expected six numbers or a (2, 3) tensor, got {_check.describe(value)}")
-        numbers = numbers.double().flatten()
-        if not numbers.isfinite().all() or numbers[[0, 1, 3, 4]].view(2, 2).det().abs() < 1e-6:
-            raise ValueError(f"theta: expected finite numbers and an inverse, got {numbers.tolist()}")
-        return tuple(numbers.tolist())
+                raise TypeError(f"{expected}, got {_check.describe(value)}")
+            if len(row) != 6:
+                raise ValueError(f"{expected}, got {_check.describe(value)}")
+        if not all(abs(number) <= _LARGEST for number in row) or _is_singular(row):
+            raise ValueError(f"theta: expected finite numbers, up to ±1e6, and an inverse, got {_check.describe(row)}")
+        return tuple(map(float, row))
 
     def guess(self, value):
         """Where the reader put the ghost: a dict of x, y, turn (degrees, clockwise) and zoom."""
@@ -75,7 +81,7 @@ def _pixels(digit):
     image = as_tensor("digit", digit)
     if not isinstance(image, torch.Tensor) or image.dtype != torch.uint8:
         raise TypeError(f"digit: expected an image of raw uint8, got {_check.describe(digit)}")
-    image = image.cpu()
+    image = _in_memory("digit", image)
     while image.ndim > 2 and image.shape[0] == 1:
         image = image[0]
     if image.ndim != 2 or 0 in image.shape:
@@ -83,9 +89,24 @@ def _pixels(digit):
     return image
 
 
+def _in_memory(name, tensor):
+    """A tensor's numbers on the CPU, if it has any."""
+    if tensor.is_meta or tensor.layout != torch.strided:
+        what = f"{_check.describe(tensor)}, {tensor.layout}, on {tensor.device}"
+        raise ValueError(f"{name}: expected numbers in memory, got {what}")
+    return tensor.detach().cpu()
+
+
+def _is_singular(theta):
+    """As ``invert`` of ``pose.js``, number for number: what this lets pass, the page has to show."""
+    a, b, _, c, d, _ = theta
+    return abs(a * d - b * c) < 1e-9 + 2e-7 * (abs(a * d) + abs(b * c))
+
+
 def _pose(theta):
     """What θ (output → input) does to the digit: the inverse, as x, y, turn and zoom."""
-    matrix = torch.tensor([*theta, 0, 0, 1], dtype=torch.float64).view(3, 3).inverse()
-    (a, _, x), (c, _, y) = matrix[:2].tolist()
-    turn = math.degrees(math.atan2(c, a))
-    return {"x": x, "y": y, "turn": turn, "zoom": math.sqrt(abs(matrix.det().item()))}
+    a, b, tx, c, d, ty = theta
+    determinant = a * d - b * c
+    x, y = (b * ty - d * tx) / determinant, (c * tx - a * ty) / determinant
+    turn = math.degrees(math.atan2(-c / determinant, d / determinant))
+    return {"x": x, "y": y, "turn": turn, "zoom": abs(determinant) ** -0.5}
