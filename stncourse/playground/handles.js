@@ -77,11 +77,12 @@ export function handlesOn(board, desk) {
   // Put each handle where it lies; those that would lie on each other are hidden.
   return (matrix, view) => {
     const place = (u) => view.toPanel(placeOn(matrix, u)), shown = desk.state.tool === "hand";
+    const scale = INPUT / (board.clientWidth || INPUT); // pixels of the panel for one on the page
     for (const { button, handle, text } of buttons) {
-      const { u } = HANDLES[handle], at = handle === "turn" ? stalkEnd(place) : apart(place(u), place([0, 0]), handle);
+      const { u } = HANDLES[handle], at = handle === "turn" ? stalkEnd(place) : apart(place(u), place([0, 0]), handle, STALK * scale);
       const edge = handle !== "inside" && handle !== "turn" && !(u[0] && u[1]);
       const ends = edge ? (u[0] ? [[u[0], -1], [u[0], 1]] : [[-1, u[1]], [1, u[1]]]).map(place) : null;
-      button.hidden = !shown || (edge && Math.hypot(ends[0][0] - ends[1][0], ends[0][1] - ends[1][1]) < ROOM);
+      button.hidden = !shown || (edge && Math.hypot(ends[0][0] - ends[1][0], ends[0][1] - ends[1][1]) < ROOM * scale);
       [button.style.left, button.style.top] = at.map((v) => `${(100 * Math.min(Math.max(v, 6), INPUT - 6)) / INPUT}%`);
       const [x, y] = placeOn(matrix, u);
       const turn = Math.round((Math.atan2(matrix[3], matrix[0]) * 180) / Math.PI);
@@ -91,10 +92,10 @@ export function handlesOn(board, desk) {
 }
 
 // The handles of a small frame stand off its centre, which has a handle of its own.
-function apart(at, centre, handle) {
+function apart(at, centre, handle, distance) {
   const away = [at[0] - centre[0], at[1] - centre[1]], length = Math.hypot(...away);
-  if (handle === "inside" || length >= STALK || length < 1e-6) return at;
-  return [0, 1].map((i) => centre[i] + (away[i] * STALK) / length);
+  if (handle === "inside" || length >= distance || length < 1e-6) return at;
+  return [0, 1].map((i) => centre[i] + (away[i] * distance) / length);
 }
 
 // The turning handle stands off the thick edge, away from the centre.

@@ -190,6 +190,8 @@ export function playgroundIn(root, options) {
 
   const placeHandles = handlesOn(board, desk);
   followTheme(root, () => state.scene && refresh());
+  // Where there is room, what a tool says stands beside the picture.
+  new ResizeObserver(() => root.classList.toggle("wide", root.clientWidth >= 900)).observe(root);
 
   // Drawing
 
@@ -296,6 +298,6 @@ function matrixHtml(theta, inverse) {
     return `<td class="${columns[i % 3]}${moved}">${(Math.round(100 * value) / 100 + 0).toFixed(2).replace("-", "−")}</td>`;
   });
   const rows = `<tr>${cells.slice(0, 3).join("")}</tr><tr>${cells.slice(3).join("")}</tr>`;
-  const key = inverse ? "" : '<span class="key"><span class="first">→ right edge</span>, <span class="second">⇢ bottom edge</span>, <span>● centre</span></span>';
+  const key = inverse ? "" : '<span class="key"><span class="first">→ half the top edge</span>, <span class="second">⇢ half the left edge</span>, <span>● centre</span></span>';
   return `<span>θ =</span><table aria-label="θ">${rows}</table>${key}`;
 }

@@ -35,7 +35,7 @@ const sentenceOf = (end, sure) =>
     arrived: `Arrived: the classifier is ${sure}.`,
     black: "The frame sees only black: no slope, no step.",
     flat: "No slope here in any of the six numbers: no step.",
-    bottom: `As far as it gets: ${sure}. The last steps went only to and fro.`,
+    bottom: `It hardly gets any surer now: ${sure}.`,
     stuck: `Stuck: the last steps went only to and fro, over a kink or across a narrow valley. It is only ${sure}.`,
     paused: `${LET_GO} steps are done: ${sure}. It still gets surer; let go again to go on.`,
   })[end] ?? "";

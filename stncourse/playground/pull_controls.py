@@ -12,7 +12,7 @@ _ENDS = {
     "arrived": "Arrived: the classifier is {sure}.",
     "black": "The frame sees only background: no slope, no step.",
     "flat": "No slope here in any of the six numbers: no step.",
-    "bottom": "As far as it gets: {sure}. The last steps went only to and fro.",
+    "bottom": "It hardly gets any surer now: {sure}.",
     "stuck": "Stuck: the last steps went only to and fro, over a kink or across a narrow valley. It is only {sure}.",
     "step": "One step: {sure}.",
     "paused": f"{_LET_GO} steps are done: {{sure}}. It still gets surer; let go again to go on.",

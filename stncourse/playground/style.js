@@ -32,7 +32,7 @@ ${PULL_STYLE}
 .stn .handle[data-handle="turn"]::after { inset: 5px; border-radius: 50%; background: ${FRAME}; }
 .stn .handle:focus-visible { outline: none; z-index: 1; }
 .stn .handle:focus-visible::after { outline: 3px solid var(--stn-first); outline-offset: 2px; }
-.stn-theta .matrix { display: flex; align-items: center; gap: 8px; font: 15px/1.4 monospace; margin: 8px 0 2px; }
+.stn-theta .matrix { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 8px; font: 15px/1.4 monospace; margin: 8px 0 2px; }
 .stn-theta .matrix table { border: solid; border-width: 0 2px; border-radius: 6px; border-collapse: separate; margin: 0; }
 .stn-theta .matrix td { padding: 0 9px; text-align: right; background: none; color: var(--stn-ink); font: inherit; }
 .stn-theta .matrix .first { color: var(--stn-first); } .stn-theta .matrix .second { color: var(--stn-second); }
@@ -56,9 +56,12 @@ ${PULL_STYLE}
 .stn-theta .answers .truth .name { text-decoration: underline 2px; }
 ${PIXEL_STYLE}
 .stn-theta .matrix > span:first-child { white-space: nowrap; } .stn-theta .help { color: var(--stn-quiet); font-size: 13px; margin: 0; max-width: 72ch; }
+.stn-theta:not([data-tool="hand"]) .key { display: none; }
+.stn-theta.wide { display: grid; grid-template-columns: 580px minmax(0, 1fr); column-gap: 24px; align-content: start; }
+.stn-theta.wide > * { grid-column: 1; } .stn-theta.wide > .below { grid-column: 2; grid-row: 1 / span 9; }
 @media (max-width: 520px) { /* both panels beside each other; a pad wants to be large */
   .stn-theta .stage { flex-wrap: nowrap; gap: 8px; }
-  .stn-theta .stage > figure { flex: 3; } .stn-theta .stage > .out { flex: 2; min-width: 0; }
+  .stn-theta .stage > figure { flex: 3; min-width: 0; } .stn-theta .stage > .out { flex: 2; min-width: 0; }
   .stn-theta[data-tool="draw"] .stage { flex-wrap: wrap; } .stn-theta[data-tool="draw"] .stage > figure { flex: 1 0 100%; }
   .stn-theta[data-tool="draw"] .stage > .out { flex: 1 0 100%; flex-direction: row; gap: 16px; }
   .stn-theta[data-tool="draw"] .answering { flex: 1; } .stn-theta[data-tool="draw"] .out canvas { width: 128px; }

@@ -169,8 +169,9 @@ class ThetaPlayground(widgets.VBox):
         self.drawn.observe(self._on_hand, names="hand")
         self.picture = widgets.Image(format="png", layout={"align_self": "flex-start", "flex": "none"})
         self.readout, self.message = widgets.HTML(), widgets.HTML()
-        # Of one width: a long message must not push it below the controls.
-        self.shown = widgets.VBox(layout={"width": "580px", "max_width": "100%"})
+        # Of one width: a long message must not push it below the controls. Where there are none, it has all the room.
+        beside = {"sliders", "theta", "presets", "digit", "sampling"} & set(controls)
+        self.shown = widgets.VBox(layout={"width": "580px" if beside else "100%", "max_width": "100%"})
         self.let_stn = widgets.Button(description="let the STN look", layout={"width": "160px"})
         self.let_stn.on_click(self._on_let_stn)
         self.pull = PullControls(self.model, self.digits, self.pose, self._to_pull, self._say, self._note_help)

@@ -268,7 +268,8 @@ def test_a_screen_reader_hears_the_answer_once(at_the_start):
     page.wait_for_timeout(700)
     page.evaluate("""() => {
         window.told = [];
-        const status = () => [...document.querySelectorAll("[role=status], output, [aria-live]")].map(e => e.textContent).join("|");
+        const live = () => [...document.querySelectorAll("[role=status], output, [aria-live]")];
+        const status = () => live().map(e => e.textContent).join("|");
         let before = status();
         setInterval(() => { const now = status(); if (now != before) told.push(now); before = now; }, 20);
     }""")

@@ -369,9 +369,9 @@ def test_the_background_can_be_another_one(grey_set):
 
 
 def test_a_class_may_be_called_what_ends_a_script():
-    model = STNClassifier(28, num_classes=2)
     images = [(torch.zeros(1, 28, 28, dtype=torch.uint8) + 40 * label, label) for label in (0, 1)]
-    text = page(from_dataset(images, classes=("a", "</script><b>")), model)
+    images = from_dataset(images, classes=("a", "</script><b>"))
+    text = page(images, STNClassifier(28, num_classes=2, padding_value=images.background()))
     assert text.count("</script>") == 1
 
 
