@@ -92,6 +92,7 @@ function watchedImage(number, room, scene) {
   figure.innerHTML = '<canvas role="img"></canvas><figcaption></figcaption>';
   const [canvas, caption] = figure.children;
   [canvas.width, canvas.height] = [SIDE, 2 * SIDE + FRAME_GAP];
+  canvas.setAttribute("aria-label", `image ${number + 1}: there is no picture of it yet.`);
   room.append(figure);
   const pen = canvas.getContext("2d");
   Object.assign(pen, { imageSmoothingEnabled: false, strokeStyle: EDGE });

@@ -147,7 +147,7 @@ class Watching:
             self.picture = picture_of(self.run.model, self.images, self.run.train.scale)
             self.problem = ""
         except Exception as error:
-            self.problem = f"{type(error).__name__}: {error}".partition("\n")[0]
+            self.problem = f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(": ")
 
     def _open_panel(self):
         """Put the panel on the page. Returns the CPU seconds that it took."""
