@@ -58,17 +58,18 @@ def fit(
         probe: raw uint8 images ``(P, C, H, W)``, a tensor, an array or Digits, whose θ is recorded: what the
             model's first :class:`stncourse.SpatialTransformer` says of them.
         probe_every: steps between two records of θ.
-        watch: up to ten raw images, of the kinds that ``probe`` takes, with 1 or 3 channels. In a notebook a panel
-            shows live what the network does with them: the frame that the transformer looks at, what comes out, the
-            classifier's answer (with a tick or a cross, for Digits), and the loss. It takes about 4 % of the training's
-            CPU time at most, and changes nothing in it. Their θ is recorded, unless ``probe`` says whose. Nothing is
-            shown outside of notebooks, in a training of several processes, or with ``STNCOURSE_WATCH=off`` in the
-            environment.
+        watch: up to ten raw uint8 images, as for ``probe``, with 1 or 3 channels. In a notebook a panel shows live what
+            the network does with them: the frame that the transformer looks at, what comes out, the classifier's answer
+            (with a tick or a cross, for Digits), and the loss. It takes about 4 % of the training's CPU time at most,
+            and changes nothing in it: should a picture fail, the panel says why. Their θ is recorded, unless ``probe``
+            says whose. Nothing is shown outside of notebooks, in a training of several processes, or with
+            ``STNCOURSE_WATCH=off`` in the environment.
         checkpoint: file to save the whole run to (safetensors, some times the model's size), after every epoch and when
             interrupted; each time replaced at once. A run that is there already is not overwritten.
         resume: go on with the run in ``checkpoint``, from where it was saved; from the start when there is none yet. On
             the CPU it ends with exactly the weights of a run that was never stopped. Call it with the same arguments;
-            ``device`` may be another one.
+            ``device`` and ``watch`` may be others. Where θ of the watched images is recorded and they are others now,
+            its record begins anew; when none are watched any more, it stays as it is.
         verbose: progress bar and lines.
 
     Returns:
@@ -96,10 +97,7 @@ def fit(
     seed = _check.seed("seed", seed)
     probe_every = _check.positive_int("probe_every", probe_every)
     watched = None if watch is None else watched_images(watch, model, train)
-    if probe is not None:
-        probe = probe_images("probe", probe, model)
-    elif watched is not None:
-        probe = watched.images
+    probe = None if probe is None else probe_images("probe", probe, model)
     exists = distributed.current().first(lambda: _check_checkpoint(checkpoint, resume))
     run = Run(model, train, test, recipe, resolve_device(device), seed, transform, probe, probe_every, watched)
     if checkpoint is not None:
@@ -119,7 +117,7 @@ def _train(run, checkpoint, verbose):
     """The training loop: from where the run is to its end, or until Ctrl-C."""
     run.start()
     record_theta = theta_recorder(run)
-    if run.steps_done == 0:
+    if not run.history.theta:  # at the start, or where a run that was not watched so far goes on
         record_theta()
     with _left_in_order(run, checkpoint), Interruption() as interruption, watching(run) as look:
         while run.now["epoch"] < run.recipe.epochs:

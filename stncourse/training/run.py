@@ -29,6 +29,9 @@ class Run:
         self.model, self.train, self.test, self.recipe, self.device = model, train, test, recipe, device
         self.seed, self.transform, self.probe, self.probe_every = seed, transform, probe, probe_every
         self.watched = watched  # nothing of it is part of what the run is
+        #: The images whose θ is recorded, or None; and the fingerprint of those that the record so far is of.
+        self.recorded = watched.images if probe is None and watched is not None else probe
+        self.theta_of = None if self.recorded is None else _fingerprint(self.recorded)
         self.group = distributed.current()  # the other processes of this training, if there are any
         changes = _augmented(transform, recipe.augment)
         self.batches = Batches(train, recipe.batch_size, shuffle=True, seed=seed, device=device, transform=changes)
@@ -45,6 +48,8 @@ class Run:
         self.optimizer = make_optimizer(model, recipe)
         self.dtype = contract.dtype_for(model)
         self.largest = {"train": int(train.labels.max())} | ({"test": int(test.labels.max())} if test else {})
+        if watched is not None and watched.labels:
+            self.largest["watch"] = max(watched.labels)
         self.checked = self.refused = False  # whether the model's answer to a first batch was looked at, and no good
         self.notes = notes_on(model, recipe) + notes_on_frozen(model)
         self.history = History(asdict(recipe), info=facts_of_run(seed, device, train))
@@ -77,6 +82,15 @@ class Run:
     def position(self):
         """Where it is, in words."""
         return f"{self.now['epoch']} of {self.recipe.epochs} epochs, {self.now['batch']} of {len(self.batches)} batches"
+
+    def take_over(self, now, history, theta_of):
+        """Go on from there. A record of θ of other images than those recorded now makes room for theirs."""
+        self.now, self.history = now, history
+        if self.recorded is None:
+            self.theta_of = theta_of
+        elif history.theta and theta_of != self.theta_of:
+            history.theta.clear()
+            self.notes.append("other images are watched than before: the record of their θ begins here")
 
     def start(self):
         """Before the loop: the learning rates, from where the run is."""

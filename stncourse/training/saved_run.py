@@ -55,13 +55,13 @@ def restore(run, path):
         torch.manual_seed((run.seed + 1000 * now["epoch"] + run.group.rank) % 2**64)
     elif "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], run.device)
-    run.now, run.history = now, history
+    run.take_over(now, history, info.get("theta_of", info["run"].get("probe")))
     run.batches.skip_to(now["epoch"], now["batch"], states["batches"] if now["batch"] else None)
 
 
 def _content(run):
     """The file's tensors and facts."""
-    info = {"run": run.description, "now": run.now, "history": asdict(run.history)}
+    info = {"run": run.description, "now": run.now, "history": asdict(run.history), "theta_of": run.theta_of}
     return _pack(run.model, run.optimizer, _generators(run)), info
 
 

@@ -7,12 +7,14 @@ import { toPixels } from "../browser/stn.js";
 
 const SIDE = 176, AROUND = 0.25, FRAME_GAP = 8; // pixels of a canvas: a square for the input, one for the output
 const OUTSIDE = "#DCDCDC", EDGE = "#808080", LOSS = "#0072B2", RIGHT = "#D55E00";
-const CHART = { width: 300, height: 110, left: 34, right: 6, top: 8, bottom: 18 };
+const CHART = { width: 300, height: 110, left: 52, right: 6, top: 8, bottom: 18 };
 
 const STYLE = `
 .stn-watch { color: var(--jp-ui-font-color0, inherit); font: 13px/1.35 var(--jp-ui-font-family, system-ui, sans-serif);
   max-width: 960px; }
 .stn-watch p { margin: 2px 0 6px; font-variant-numeric: tabular-nums; }
+.stn-watch .problem { color: inherit; border-left: 3px solid #D55E00; padding-left: 6px; overflow-wrap: anywhere; }
+.stn-watch .problem:empty { display: none; }
 .stn-watch .images { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(76px, 100%), 1fr)); gap: 8px; }
 .stn-watch figure { margin: 0; min-width: 0; }
 .stn-watch .images figure { max-width: 88px; text-align: center; }
@@ -49,7 +51,7 @@ function fitted([height, width], room) {
 }
 
 // The input and the outline of where the transformer looks, [x, y, …] on the ruler; its first `top` points are the top.
-function drawLook(pen, input, outline, { size, top, align_corners: aligned }) {
+function drawLook(pen, input, outline, top, { size, align_corners: aligned }) {
   const [left, above, wide, high] = fitted(size, SIDE / (1 + 2 * AROUND));
   const near = (value) => Math.min(Math.max(value, -50), 50); // where a pen can draw
   const points = Array.from({ length: outline.length / 2 }, (_, i) => [
@@ -83,33 +85,37 @@ function drawLook(pen, input, outline, { size, top, align_corners: aligned }) {
 
 // One image: a function that shows it as it is now.
 function watchedImage(number, room, scene) {
-  const { size, output_size: outputSize, channels, labels, names } = scene;
+  const { size, channels, labels, names } = scene;
   const cut = (values, count) => values.subarray(number * count, (number + 1) * count);
   const input = imageOf(cut(octets(scene.inputs), channels * size[0] * size[1]), size, channels);
   const figure = document.createElement("figure");
   figure.innerHTML = '<canvas role="img"></canvas><figcaption></figcaption>';
   const [canvas, caption] = figure.children;
   [canvas.width, canvas.height] = [SIDE, 2 * SIDE + FRAME_GAP];
+  canvas.setAttribute("aria-label", `image ${number + 1}: there is no picture of it yet.`);
   room.append(figure);
   const pen = canvas.getContext("2d");
   Object.assign(pen, { imageSmoothingEnabled: false, strokeStyle: EDGE });
   const nameOf = (label) => names[label] ?? String(label);
-  return ({ outputs, outlines, answers, sure }) => {
+  return ({ outputs, output_size: outputSize, outlines, points, top, answers, sure }) => {
     pen.clearRect(0, 0, canvas.width, canvas.height);
-    drawLook(pen, input, cut(outlines, 2 * scene.points), scene);
+    drawLook(pen, input, cut(outlines, 2 * points), top, scene);
     const output = imageOf(cut(outputs, channels * outputSize[0] * outputSize[1]), outputSize, channels);
     const [left, above, wide, high] = fitted(outputSize, SIDE);
     pen.drawImage(output, left, SIDE + FRAME_GAP + above, wide, high);
     pen.strokeRect(left + 0.5, SIDE + FRAME_GAP + above + 0.5, wide - 1, high - 1); // black on a dark page
+    const what = labels ? nameOf(labels[number]) : `image ${number + 1}`;
+    const start = `${what}: the input with the frame, and what comes out. The classifier`;
+    if (answers[number] === null) { // its numbers are none, for example after the loss exploded
+      caption.textContent = "no answer";
+      canvas.setAttribute("aria-label", `${start} gives no answer.`);
+      return;
+    }
     const answer = nameOf(answers[number]), percent = `${Math.round(100 * sure[number])} %`;
     const mark = labels ? (answers[number] === labels[number] ? "✓" : "✗") : "";
     caption.textContent = `${answer} ${mark} ${percent}`;
-    const what = labels ? nameOf(labels[number]) : `image ${number + 1}`;
     const verdict = labels ? `, which is ${mark === "✓" ? "right" : "wrong"}` : "";
-    canvas.setAttribute(
-      "aria-label",
-      `${what}: the input with the frame, and what comes out. The classifier says ${answer}${verdict}, ${percent} sure.`,
-    );
+    canvas.setAttribute("aria-label", `${start} says ${answer}${verdict}, ${percent} sure.`);
   };
 }
 
@@ -133,13 +139,17 @@ function chartIn(room, name, color, scene) {
     const y = (value) => height - bottom - (Math.min(value, highest) / highest) * (height - top - bottom);
     const place = ([step, value]) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`;
     line.setAttribute("points", values.map(place).join(" "));
-    dots.innerHTML = marks.map((mark) => `<circle cx="${x(mark[0])}" cy="${y(mark[1])}" r="4"></circle>`).join("");
+    const dot = (radius) => ([step, value]) => `<circle cx="${x(step)}" cy="${y(value)}" r="${radius}"></circle>`;
+    const alone = values.length === 1 ? values : []; // a line of one point cannot be seen
+    dots.innerHTML = [...marks.map(dot(4)), ...alone.map(dot(2.5))].join("");
     most.textContent = highestText;
     caption.textContent = words;
     svg.setAttribute("aria-label", `${name} over the steps. ${words}`);
   };
 }
 
+const shortOf = (value, digits) =>
+  value < 0.001 && value > 0 ? value.toExponential(digits - 1) : value.toPrecision(digits);
 const percentOf = (value) => `${(100 * value).toFixed(1)} %`;
 
 // What the numbers say: both curves, and the last of each in words.
@@ -147,11 +157,14 @@ function readNews(now, { labels, count }) {
   const curve = numbersOf(now.curve);
   const points = Array.from({ length: curve.length / 3 }, (_, i) => curve.subarray(3 * i, 3 * i + 3));
   const losses = points.map(([step, loss]) => [step, loss]);
-  const rights = labels ? points.map(([step, , right]) => [step, right / count]) : [];
+  const known = labels ? points.filter(([, , right]) => Number.isFinite(right)) : []; // no picture, no answers
+  const rights = known.map(([step, , right]) => [step, right / count]);
   const parts = [];
-  if (labels) parts.push(`${now.answers.filter((answer, i) => answer === labels[i]).length} of ${count} watched`);
+  if (labels && !now.problem)
+    parts.push(`${now.answers.filter((answer, i) => answer === labels[i]).length} of ${count} watched`);
   if (now.tests.length) parts.push(`${percentOf(now.tests.at(-1)[1])} of the test set (●)`);
-  return { losses, rights, loss: `loss of the training batches: ${losses.at(-1)[1].toFixed(3)}`, right: parts.join(", ") };
+  const loss = `loss of the training batches: ${shortOf(losses.at(-1)[1], 3)}`;
+  return { losses, rights, loss, right: parts.join(", ") };
 }
 
 // For those who listen: at the start, after every epoch and at the end, not ten times a second.
@@ -166,22 +179,28 @@ function render({ model, el }) {
   const scene = model.get("scene");
   el.innerHTML =
     `<style>${STYLE}</style><div class="stn-watch" role="group" aria-label="a training, watched"><p class="where"></p>` +
-    `<div class="images"></div><div class="charts"></div><div class="spoken" role="status"></div></div>`;
-  const root = el.querySelector(".stn-watch"), [where, images, charts, spoken] = root.children;
+    `<p class="problem"></p><div class="images"></div><div class="charts"></div>` +
+    `<div class="spoken" role="status"></div></div>`;
+  const root = el.querySelector(".stn-watch"), [where, problem, images, charts, spoken] = root.children;
   const all = Array.from({ length: scene.count }, (_, number) => watchedImage(number, images, scene));
   const drawLosses = chartIn(charts, "The loss", LOSS, scene);
   let drawRights = null, already = { epoch: 0, text: "" };
 
   const draw = () => {
     const now = model.get("now");
-    if (!now.outputs) return; // displayed, and the first picture is under way
-    const seen = { ...now, outputs: octets(now.outputs), outlines: numbersOf(now.outlines) };
-    for (const show of all) show(seen);
-    const news = readNews(now, scene), highest = Math.max(...news.losses.map(([, loss]) => loss), 1e-6);
-    drawLosses(news.losses, [], highest, highest.toPrecision(2), news.loss);
-    if (news.right) {
+    if (!now.curve) return; // displayed, and the first picture is under way
+    if (now.outputs) {
+      const seen = { ...now, outputs: octets(now.outputs), outlines: numbersOf(now.outlines) };
+      for (const show of all) show(seen);
+    }
+    const last = now.outputs ? "what is shown is older" : "there is none yet";
+    problem.textContent = now.problem ? `No picture of step ${now.step} could be made (${now.problem}); ${last}.` : "";
+    const news = readNews(now, scene);
+    const highest = Math.max(...news.losses.map(([, loss]) => loss).filter(Number.isFinite), 1e-6);
+    drawLosses(news.losses, [], highest, shortOf(highest, 2), news.loss);
+    if (news.right || drawRights) {
       drawRights ??= chartIn(charts, "Right answers", RIGHT, scene);
-      drawRights(news.rights, now.tests, 1, "100 %", `right: ${news.right}`);
+      drawRights(news.rights, now.tests, 1, "100 %", `right: ${news.right || "not known"}`);
     }
     const going = { "": "", finished: " – finished", stopped: " – stopped" }[now.ended];
     where.textContent = `epoch ${now.epoch} of ${now.epochs}, step ${now.step} of ${scene.steps}${going}`;

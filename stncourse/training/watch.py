@@ -4,6 +4,7 @@ Here: which images, what is to be seen of them, and when. What the page shows is
 """
 
 import contextlib
+import math
 import os
 import sys
 import time
@@ -35,6 +36,8 @@ class Watched(NamedTuple):
 def watched_images(value, model, train):
     """What ``fit`` was given as ``watch``, checked: :class:`Watched`."""
     images = probe_images("watch", value, model)
+    if images.dtype != torch.uint8:
+        raise TypeError(f"watch: expected raw uint8 images, got {_check.describe(images)}")
     if len(images) > _MOST or images.shape[1] not in (1, 3):
         raise ValueError(
             f"watch: expected up to {_MOST} images of 1 or 3 channels, got {_check.describe(images)}; "
@@ -42,6 +45,9 @@ def watched_images(value, model, train):
         )
     with blamed_on("watch", images):
         train.normalize(images)
+    classes, own = getattr(train, "classes", None), getattr(value, "classes", None)
+    if classes and own and own != classes:
+        raise ValueError(f"watch: expected images of train's classes {classes}, in this order, got {own}")
     return Watched(images, value.labels.tolist() if isinstance(value, Digits) else None)
 
 
@@ -51,8 +57,8 @@ class Picture(NamedTuple):
     outputs: torch.Tensor  #: (P, H_out, W_out, C) uint8, what comes out of the transformer
     outlines: torch.Tensor  #: (P, K, 2) float32, where it looks on the input: (x, y) in [-1, 1], round the frame
     top: int  #: how many points of an outline are the output's top edge; they come first
-    answers: list  #: P classes, what the classifier says
-    sure: list  #: P probabilities that it gives to its answer
+    answers: list  #: P classes, what the classifier says; None where its probabilities are no numbers
+    sure: list  #: P probabilities that it gives to its answer; 0.0 where there is none
 
 
 def picture_of(model, images, scale):
@@ -70,9 +76,12 @@ def picture_of(model, images, scale):
         seen = transformers_in(model)[0].transform(images)
         probabilities = at_least_float32(model(images)).exp()
     mean, std = (seen.images.new_tensor(numbers)[:, None, None] for numbers in scale)
-    sure, answers = probabilities.nan_to_num(0.0).max(1)
+    sure, answers = probabilities.nan_to_num(0.0, 0.0).max(1)
+    sound = probabilities.isfinite().all(1).tolist()
+    answers = [answer if fine else None for answer, fine in zip(answers.tolist(), sound, strict=True)]
+    sure = [value if fine else 0.0 for value, fine in zip(sure.tolist(), sound, strict=True)]
     points, top = _outlines(seen)
-    return Picture(levels(seen.images * std + mean), points.float().cpu(), top, answers.tolist(), sure.tolist())
+    return Picture(levels(seen.images * std + mean), points.float().cpu(), top, answers, sure)
 
 
 def levels(images):
@@ -100,6 +109,7 @@ class Watching:
 
     def __init__(self, run):
         self.run, self.panel = run, None
+        self.picture, self.problem = None, ""  # the last one that could be made, and why there is none of this step
         self.curve, self.loss, self.steps = [], 0.0, 0  # the curve's points, and the steps that are not in it yet
         self.due = (0.0, 0.0)  # the next picture, in seconds of the wall's clock and of the CPU's
         self.images = run.train.normalize(run.watched.images).to(run.device, run.dtype)
@@ -118,42 +128,50 @@ class Watching:
     def __exit__(self, kind, error, traceback):
         if self.panel is None:  # it never came to a step
             return
-        # What ends the training must not be hidden by an error that only comes of it.
-        with contextlib.suppress(*[Exception] if kind else []):
-            self._show(ended="stopped" if kind else "finished")
+        self._show(ended="stopped" if kind else "finished")
 
     def _show(self, ended):
         start = time.process_time()
-        picture = picture_of(self.run.model, self.images, self.run.train.scale)
-        self._lengthen_curve(picture.answers)
+        self._make_picture()
+        self._lengthen_curve()
         if self.panel is None:
-            start += self._open_panel(picture)  # that happens once, and is not what a picture costs
-        self.panel.now = news_of(self.run, picture, self.curve) | {"ended": ended}
+            start += self._open_panel()  # that happens once, and is not what a picture costs
+        news = news_of(self.run, self.picture, self.curve)
+        self.panel.now = news | {"problem": self.problem, "ended": ended}
         end = time.process_time()
         self.due = (time.perf_counter() + _PAUSE, end + _SHARE * (end - start))
 
-    def _open_panel(self, picture):
+    def _make_picture(self):
+        """A new one; where the model cannot be asked, the training goes on, and the panel says why."""
+        try:
+            self.picture = picture_of(self.run.model, self.images, self.run.train.scale)
+            self.problem = ""
+        except Exception as error:
+            self.problem = f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(": ")
+
+    def _open_panel(self):
         """Put the panel on the page. Returns the CPU seconds that it took."""
         start = time.process_time()
         from stncourse.training.panel import Panel  # only where it is shown: ipywidgets takes its time
 
-        self.panel = Panel(scene=scene_of(self.run, picture))
+        self.panel = Panel(scene=scene_of(self.run))
         self.panel.display()
         return time.process_time() - start
 
-    def _lengthen_curve(self, answers):
-        """Add a point: the step, the mean loss since the last point, and how many of the answers are right."""
+    def _lengthen_curve(self):
+        """Add a point: the step, the mean loss since the last one, and how many answers are right, NaN if not known."""
         if not self.steps:
             return
         if len(self.curve) == _LONGEST:  # every second point, each the mean of two: what is sent stays small
             pairs = zip(self.curve[::2], self.curve[1::2], strict=True)
             self.curve = [(step, (a + c) / 2, (b + d) / 2) for (_, a, b), (step, c, d) in pairs]
-        right = sum(a == b for a, b in zip(answers, self.run.watched.labels or (), strict=False))
+        answers, labels = self.picture.answers if self.picture else (), self.run.watched.labels or ()
+        right = math.nan if self.problem else sum(a == b for a, b in zip(answers, labels, strict=False))
         self.curve.append((self.run.steps_done, self.loss / self.steps, right))
         self.loss, self.steps = 0.0, 0
 
 
-def scene_of(run, picture):
+def scene_of(run):
     """What the panel is told once."""
     inputs = levels(run.watched.images)
     count, height, width, channels = inputs.shape
@@ -162,9 +180,6 @@ def scene_of(run, picture):
         "count": count,
         "channels": channels,
         "size": [height, width],
-        "output_size": list(picture.outputs.shape[1:3]),
-        "points": picture.outlines.shape[1],
-        "top": picture.top,
         "align_corners": transformers_in(run.model)[0].sampler.align_corners,
         "labels": run.watched.labels,
         "names": list(getattr(run.train, "classes", ())),
@@ -174,13 +189,22 @@ def scene_of(run, picture):
 
 
 def news_of(run, picture, curve):
-    """What the panel is told with every picture."""
+    """What the panel is told every time; ``picture`` is None as long as none could be made."""
     tests = [(row["epoch"] * len(run.batches), row["test_accuracy"]) for row in run.history.epochs]
-    return {
-        "outputs": picture.outputs.numpy().tobytes(),
-        "outlines": picture.outlines.numpy().tobytes(),
-        "answers": picture.answers,
-        "sure": [round(value, 4) for value in picture.sure],
+    seen = (
+        {}
+        if picture is None
+        else {
+            "outputs": picture.outputs.numpy().tobytes(),
+            "output_size": list(picture.outputs.shape[1:3]),
+            "outlines": picture.outlines.numpy().tobytes(),
+            "points": picture.outlines.shape[1],
+            "top": picture.top,
+            "answers": picture.answers,
+            "sure": [round(value, 4) for value in picture.sure],
+        }
+    )
+    return seen | {
         "curve": torch.tensor(curve, dtype=torch.float32, device="cpu").numpy().tobytes(),
         "tests": [test for test in tests if test[1] is not None],
         "step": run.steps_done,

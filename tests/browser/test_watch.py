@@ -248,7 +248,7 @@ def a_moment(images, labels, answers, classes=(), **options):
     run = OneRun(Answering(stn, answers), watch.Watched(images, labels), classes)
     picture = watch.picture_of(run.model, images, run.train.scale)
     news = watch.news_of(run, picture, [(1, 2.4, 0), (5, 1.2, 1)]) | {"ended": ""}
-    return watch.scene_of(run, picture), news, picture
+    return watch.scene_of(run), news, picture
 
 
 def test_colours_come_out_as_they_are_and_classes_have_their_names(show):
@@ -313,7 +313,7 @@ def test_every_picture_has_words_and_what_is_spoken_is_rare(show):
         until(lambda step=step: page.locator(".stn-watch").get_attribute("data-step") == str(step), "it is drawn")
     page.evaluate("send({ step: 40, ended: 'stopped' })")
     until(lambda: "stopped" in page.locator(".where").inner_text(), "the end")
-    result = "loss of the training batches: 1.200; right: 10 of 10 watched"
+    result = "loss of the training batches: 1.20; right: 10 of 10 watched"
     assert page.evaluate("spoken") == [
         f"Epoch 2 of 2 has begun: {result}, 20.0 % of the test set.",
         f"The training was stopped after step 40: {result}, 29.0 % of the test set.",
@@ -330,6 +330,51 @@ def test_it_fits_its_place(show, width):
     assert all(box["x"] + box["width"] <= width for box in boxes)
     assert all(box["width"] >= 70 for box in boxes)
     assert len({box["y"] for box in boxes}) == (1 if width > 1000 else 3)
+
+
+def test_a_huge_loss_of_a_single_step_is_short_whole_and_seen(show):
+    images = load_digits("test", source="offline").images[:1] / 255.0
+    scene, news, _ = a_moment(images, [7], [7])
+    curve = torch.tensor([(1, 1.4016001855044401e31, 1)], dtype=torch.float32).numpy().tobytes()
+    page = show(scene, news | {"curve": curve}, 360)
+    assert "loss of the training batches: 1.40e+31" in page.locator(".charts").inner_text().splitlines()
+    box, text = page.locator("svg").first.bounding_box(), page.locator("svg text").first
+    assert text.text_content() == "1.4e+31"
+    assert text.bounding_box()["x"] >= box["x"]
+    for number in range(2):
+        assert page.locator("svg").nth(number).locator("circle").count() == 1
+    page.evaluate("news => send(news)", {"curve": packed(a_moment(images, [7], [7])[1]["curve"])})
+    until(lambda: page.locator("circle").count() == 0, "a line of two points needs no dot")
+
+
+def test_numbers_that_are_none_are_no_answer(show):
+    images = load_digits("test", source="offline").images[:2] / 255.0
+    scene, news, _ = a_moment(images, [7, 0], [7, 0])
+    page = show(scene, news | {"answers": [None, 0], "sure": [0.0, 0.9]})
+    figures = page.locator(".images figure")
+    assert figures.nth(0).inner_text() == "no answer"
+    assert figures.nth(1).inner_text() == "0 ✓ 90 %"
+    assert figures.nth(0).locator("canvas").get_attribute("aria-label").endswith("The classifier gives no answer.")
+    assert "right: 1 of 2 watched" in page.locator(".charts").inner_text()
+
+
+def test_why_there_is_no_picture_is_on_the_page(show):
+    images = load_digits("test", source="offline").images[:1] / 255.0
+    scene, news, _ = a_moment(images, [7], [7])
+    without = {k: v for k, v in news.items() if k in ("curve", "tests", "step", "epoch", "epochs", "ended")}
+    page = show(scene, without | {"problem": "RuntimeError: out of paint"})
+    problem = page.locator(".problem")
+    words = "No picture of step 1 could be made (RuntimeError: out of paint); "
+    assert problem.inner_text() == words + "there is none yet."
+    assert "step 1 of 40" in page.locator(".where").inner_text()
+    pictured = {k: packed(v) for k, v in news.items()}
+    page.evaluate("news => send(news)", pictured | {"problem": ""})
+    until(lambda: not problem.is_visible(), "the picture of the next step")
+    assert page.locator(".images figure").inner_text() == "7 ✓ 90 %"
+    page.evaluate("news => send(news)", {"problem": "RuntimeError: out of paint", "ended": "finished"})
+    until(lambda: problem.inner_text() == words + "what is shown is older.", "the problem is told")
+    assert page.locator(".where").inner_text().endswith("finished")
+    assert "right: not known" in page.locator(".charts").inner_text()
 
 
 def test_taken_off_the_page_it_hears_no_more(show):

@@ -24,10 +24,11 @@ from stncourse import (
     STNClassifier,
     animate_training,
     diagnose,
+    fit,
     from_dataset,
     normalize,
 )
-from stncourse.training import panel, watch
+from stncourse.training import panel, theta_record, watch
 from stncourse.transformer.spatial_transformer import FAMILIES
 
 TEN = TEST.subset(slice(10))
@@ -87,7 +88,7 @@ def test_the_last_picture_is_of_the_model_as_it_is_left(panels):
     assert_close(torch.tensor(news["sure"]), answers.values, atol=1e-4, rtol=0)
     assert scene["inputs"] == TEN.images.numpy().tobytes()
     assert scene["labels"] == TEN.labels.tolist()
-    assert (scene["count"], scene["size"], scene["output_size"], scene["top"]) == (10, [28, 28], [28, 28], 2)
+    assert (scene["count"], scene["size"], news["output_size"], news["top"]) == (10, [28, 28], [28, 28], 2)
 
 
 def test_the_numbers_beside_the_pictures(panels):
@@ -118,21 +119,21 @@ def test_every_family_has_an_outline(panels, family):
     quick_fit(model, RECIPE, watch=TEN.images)
     news, scene = panels[0].news[-1], panels[0].scene
     assert scene["labels"] is None
-    outline = torch.frombuffer(bytearray(news["outlines"]), dtype=torch.float32).reshape(10, scene["points"], 2)
+    outline = torch.frombuffer(bytearray(news["outlines"]), dtype=torch.float32).reshape(10, news["points"], 2)
     with torch.no_grad():
         grid = model.stn.transform(normalize(TEN.images)).grid
     # Once round the grid, clockwise from the top left; a matrix's frame lies half an output pixel further out.
     rim = torch.cat([grid[:, 0], grid[:, 1:, -1], grid[:, -1, :-1].flip(1), grid[:, 1:-1, 0].flip(1)], 1)
     if family == "tps":
         assert_close(outline, rim)
-        assert scene["top"] == 20
+        assert news["top"] == 20
     else:
         at_corners = grid[:, [0, 0, -1, -1], [0, -1, -1, 0]]
         assert (outline - at_corners).norm(dim=-1).max() < 0.2
         assert (outline - at_corners).norm(dim=-1).min() > 1e-3
         middle = rim.mean(1, keepdim=True)
         assert ((outline - middle).norm(dim=-1) > (at_corners - middle).norm(dim=-1)).all()
-        assert scene["points"] == 4
+        assert news["points"] == 4
     assert outline.std(0).max() > 1e-3  # each image has its own
 
 
@@ -155,8 +156,8 @@ def test_colours_and_names_of_classes(panels):
     assert len(news["outputs"]) == 2 * 20 * 20 * 3
 
 
-def test_floats_in_0_to_1_are_watched_as_their_grey_levels(panels):
-    quick_fit(make(), watch=TEN.images.numpy() / 255.0)
+def test_an_array_is_watched_too(panels):
+    quick_fit(make(), watch=TEN.images.numpy())
     assert panels[0].scene["inputs"] == TEN.images.numpy().tobytes()
 
 
@@ -319,6 +320,66 @@ def test_a_loss_that_is_not_finite_is_what_is_told(panels, monkeypatch):
     assert panels[0].news[-1]["ended"] == "stopped"
 
 
+def test_numbers_that_are_none_are_no_answer():
+    model = Small()
+    with torch.no_grad():
+        model.linear.bias.fill_(torch.nan)
+    picture = watch.picture_of(model, normalize(TEN.images), TEN.scale)
+    assert (picture.answers, picture.sure) == ([None] * 10, [0.0] * 10)
+
+
+class Moody(Reader):
+    """Does in eval mode as its owner would have it fail: ``broken`` says at which pictures, from 1."""
+
+    def __init__(self, broken):
+        super().__init__()
+        self.broken, self.asked = broken, 0
+
+    def forward(self, images):
+        if not self.training:
+            self.asked += 1
+            if self.asked in self.broken:
+                raise RuntimeError("no paint\nleft")
+        return super().forward(images)
+
+
+@pytest.mark.parametrize("broken", [{3}, {1}, range(3, 99), range(1, 99)])
+def test_a_picture_that_cannot_be_made_is_told_and_changes_nothing(panels, monkeypatch, broken):
+    monkeypatch.setattr(theta_record, "_check_looks_at_the_input", lambda *_: None)  # it asks the model as well
+    torch.manual_seed(0)
+    model = Moody(broken)
+    history = quick_fit(model, RECIPE, watch=TEN)
+    torch.manual_seed(0)
+    other = Moody(())
+    assert history.column("train_loss") == quick_fit(other, RECIPE).column("train_loss")
+    assert same_weights(model, other)
+    news = panels[0].news
+    assert [bool(one["problem"]) for one in news] == [n + 1 in broken for n in range(len(news))]
+    assert {one["problem"] for one in news} <= {"", "RuntimeError: no paint"}
+    assert [one["ended"] for one in news] == [""] * (len(news) - 1) + ["finished"]
+    assert ("outputs" in news[0]) == (1 not in broken)
+    rights = curve_of(panels[0])[:, 2]
+    assert rights.isnan().tolist() == [n + 1 in broken for n in range(len(rights))]
+
+
+def test_theta_that_cannot_be_recorded_ends_no_training_that_is_only_watched(panels):
+    class Tired(nn.Module):
+        calls = 0
+
+        def forward(self, images):
+            self.calls += not self.training
+            if self.calls > 9 and not self.training:
+                raise RuntimeError("tired")
+            return images
+
+    model = make()
+    model.stn.localization = nn.Sequential(Tired(), model.stn.localization)
+    history = quick_fit(model, RECIPE, watch=TEN, probe_every=1)
+    assert len(history.epochs) == 2
+    assert panels[0].news[-1]["problem"] == "RuntimeError: tired"
+    assert 0 < len(history.theta) < panels[0].scene["steps"]
+
+
 def test_an_error_of_the_last_picture_does_not_hide_what_ended_the_training(panels, monkeypatch):
     picture_of = watch.picture_of
 
@@ -330,6 +391,7 @@ def test_an_error_of_the_last_picture_does_not_hide_what_ended_the_training(pane
     monkeypatch.setattr(watch, "picture_of", fails_at_the_end)
     with pytest.raises(KeyboardInterrupt):
         quick_fit(make(), RECIPE, watch=TEN, transform=interrupting(3))
+    assert (panels[0].news[-1]["ended"], panels[0].news[-1]["problem"]) == ("stopped", "RuntimeError: out of paint")
 
 
 def test_a_model_that_is_refused_shows_nothing(panels):
@@ -368,9 +430,34 @@ def test_a_checkpoint_goes_on_with_other_images_to_watch_where_probe_is_the_same
     quick_fit(parts, RECIPE, watch=TEN, transform=interrupting(1000), **options)
     assert same_weights(whole, parts)
     assert panels[1].scene["first_step"] == len(range(0, len(TRAIN), RECIPE.batch_size))
-    others = TEST.subset(slice(20, 30))
-    with pytest.raises(ValueError, match=r"^probe: the run in .* has another one"):
-        quick_fit(make(), RECIPE, watch=others, transform=interrupting(9), checkpoint=path, resume=True)
+
+
+OTHERS = TEST.subset(slice(20, 30))
+
+
+@pytest.mark.parametrize("first", [None, TEN, OTHERS])
+@pytest.mark.parametrize("then", [None, TEN])
+@pytest.mark.parametrize("probe", [None, TEST.images[:2]])
+def test_a_run_that_goes_on_may_be_watched_or_not(panels, tmp_path, capsys, first, then, probe):
+    """The record of θ is always of the same images: those of the probe, or those that were watched last."""
+    path, model = tmp_path / "run.safetensors", make()
+    options = {"checkpoint": path, "probe": probe, "probe_every": 2}
+    with pytest.raises(KeyboardInterrupt):
+        quick_fit(make(), RECIPE, watch=first, transform=interrupting(5), **options)
+    history = fit(model, TRAIN, None, RECIPE, "cpu", watch=then, transform=interrupting(99), resume=True, **options)
+    whole = make()
+    kept = probe if probe is not None else first if then is None else then
+    expected = quick_fit(whole, RECIPE, probe=kept, probe_every=2, transform=interrupting(99)).theta
+    assert same_weights(model, whole)
+    anew = probe is None and then is not None and first is not then
+    if anew:
+        assert history.theta[0]["step"] == 5
+        assert history.theta[1:] == [one for one in expected if one["step"] > 5]
+    elif probe is None and then is None:
+        assert history.theta == [one for one in expected if one["step"] <= 5]
+    else:
+        assert history.theta == expected
+    assert ("the record of their θ begins here" in capsys.readouterr().out) == (anew and first is not None)
 
 
 # Errors
@@ -386,7 +473,11 @@ def test_a_checkpoint_goes_on_with_other_images_to_watch_where_probe_is_the_same
         (TEST.images[:2].expand(-1, 2, -1, -1), ValueError, r"up to 10 images of 1 or 3 channels"),
         (TEST.images[:2].expand(-1, 3, -1, -1), ValueError, r"raw images that the model takes, got .*\(2, 3, 28, 28\)"),
         (TEST.images[:2, :, :20, :20], ValueError, r"raw images that the model takes, got .*20, 20"),
-        (TEST.images[:2].long(), ValueError, "raw images .* int64"),
+        (TEST.images[:2].long(), TypeError, "raw uint8 images, got a int64"),
+        (TEST.images[:2] / 255.0, TypeError, "raw uint8 images, got a float32"),
+        (TEST.images[:2].numpy() - 300.0, TypeError, "raw uint8 images, got a float64"),
+        (torch.full((2, 1, 28, 28), torch.nan), TypeError, "raw uint8 images, got a float32"),
+        (TEST.images[:2].to("meta"), ValueError, "images with pixels, got .* on the meta device"),
     ],
 )
 @pytest.mark.parametrize("probe", [None, TEN])
@@ -420,6 +511,49 @@ def test_images_that_only_the_classifier_cannot_take_are_named_before_the_first_
     with pytest.raises(ValueError, match=r"^watch: expected raw images that the model takes, got .*40, 40"):
         quick_fit(model, watch=few)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("channels", [1, 8])
+@pytest.mark.parametrize("name", ["watch", "probe"])
+def test_a_transformer_behind_other_layers_cannot_be_watched(panels, channels, name):
+    class Behind(Reader):
+        def __init__(self):
+            super().__init__(channels)
+            self.conv = nn.Conv2d(1, channels, 3, padding=1)
+
+        def forward(self, images):
+            return super().forward(self.conv(images))
+
+    model = Behind()
+    with pytest.raises(
+        ValueError, match=f"^{name}: expected a model whose first SpatialTransformer looks at the input"
+    ):
+        quick_fit(model, **{name: TEN})
+    assert quick_fit(model).epochs  # nothing else is wrong with it
+
+
+def test_training_images_of_the_wrong_size_are_blamed_first(panels):
+    torch.manual_seed(0)
+    model = nn.Sequential(SpatialTransformer.for_images(42), nn.Flatten(), nn.Linear(42 * 42, 10), nn.LogSoftmax(1))
+    errors = []
+    for options in ({}, {"watch": TEN}, {"probe": TEN}):
+        with pytest.raises(ValueError, match=r"^(?!watch|probe)") as caught:
+            quick_fit(model, **options)
+        errors.append(str(caught.value).partition(", got ")[0])
+    assert errors == errors[:1] * 3
+
+
+def test_labels_mean_what_they_mean_in_the_training_set(panels):
+    pairs = [(image, i % 2) for i, image in enumerate(TRAIN.images[:40])]
+    train, other = (from_dataset(pairs, classes=names) for names in (("cat", "dog"), ("dog", "cat")))
+    with pytest.raises(
+        ValueError, match=r"^watch: expected images of train's classes \('cat', 'dog'\), .* \('dog', 'cat'\)"
+    ):
+        quick_fit(make(), train=train, watch=other.subset(slice(2)))
+    few = Digits(TEN.images, [*range(9), 10], "offline")
+    with pytest.raises(ValueError, match=r"expected at least 11 classes, as the labels of watch go up to 10, got 10"):
+        quick_fit(make(), watch=few)
+    assert panels == []
 
 
 # Where nobody watches
