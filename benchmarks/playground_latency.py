@@ -78,6 +78,18 @@ WATCH = """() => {
 }"""
 
 
+#: The mouse, held, goes to and fro: driven from outside it would be waited for.
+DRAG = """([x, y, seconds, rate]) => new Promise(done => {
+    const board = document.elementFromPoint(x, y).closest(".board");
+    let tick = 0;
+    const timer = setInterval(() => {
+        const at = { clientX: x + tick % 40, clientY: y + tick % 30, pointerId: 1, buttons: 1, bubbles: true };
+        board.dispatchEvent(new PointerEvent("pointermove", at));
+        if (++tick == seconds * rate) { clearInterval(timer); done(); }
+    }, 1000 / rate);
+})"""
+
+
 def measure(notebook, number):
     """Milliseconds of each single press; pictures per second while the key is held; milliseconds from last to last."""
     page = notebook.page
@@ -127,11 +139,8 @@ def measure_drags(notebook, number):
         if move >= 5:
             singles.append(page.evaluate("pictures[0] - keys[0]"))
     page.evaluate("keys.length = pictures.length = 0")
-    start = time.monotonic()
-    for tick in range(HELD_SECONDS * KEYS_PER_SECOND):
-        page.wait_for_timeout(max(0, 1000 * (start + tick / KEYS_PER_SECOND - time.monotonic())))
-        page.mouse.move(x + tick % 40, y + tick % 30)
-    page.wait_for_timeout(1000)
+    page.evaluate(DRAG, [x, y, HELD_SECONDS, KEYS_PER_SECOND])
+    page.wait_for_timeout(500)
     page.mouse.up()
     moves, pictures = page.evaluate("[keys, pictures]")
     seconds, during = (moves[-1] - moves[0]) / 1000, [at for at in pictures if at <= moves[-1]]

@@ -285,7 +285,7 @@ export function playgroundIn(root, options) {
       // A drawing that comes from the owner is another view's, which moves the frame itself.
       if (state.follow && (first || (another && !state.drawn))) desk.moveTo(wanted(), "STN");
       if (another) tellOfHelp();
-      refresh();
+      draw(); // at once: the owner asks once a frame
     },
   };
 }

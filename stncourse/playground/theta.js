@@ -34,12 +34,15 @@ async function render({ model, el }) {
 
   // A slider that the kernel moves after the hand is behind the hand; one that the reader moves is ahead of it.
   const sliderMoved = (slider, i) => {
-    if (!slider._state_lock) playground.desk.unfollow();
-    else if (hand) hand.sliders[i] = slider.get("value");
-    update();
+    if (slider._state_lock) {
+      if (hand) hand.sliders[i] = slider.get("value");
+      return update();
+    }
+    playground.desk.unfollow();
+    show(); // at once: a hand is waiting
   };
 
-  const update = onceAFrame(() => {
+  const show = () => {
     const scene = model.get("scene");
     if (hand && scene.heard >= number) hand = null;
     // The scene is the kernel's last word, and may be older than the sliders: what has moved since counts.
@@ -53,7 +56,8 @@ async function render({ model, el }) {
     if (drawn >= sketch) Object.assign(news, { images: bytes(model, "images"), label, drawn: drawn && label === null });
     shown = scene.digit;
     playground.show(news);
-  });
+  };
+  const update = onceAFrame(show);
 
   const moves = sliders.map((slider, i) => () => sliderMoved(slider, i));
   model.on("change:scene", update);
