@@ -11,6 +11,8 @@ from stncourse.playground.parameters import IDENTITY, LARGEST, LIMITS, PRESETS, 
 from stncourse.playground.scene import DIRECTIONS, MODES, PADDINGS
 
 BROWSER = "browser"  #: the ``device`` that is none: the page warps the picture
+#: What a page may open the playground with.
+CONTROLS = ("sliders", "theta", "presets", "digit", "sampling", "model", "draw", "pull", "pixel")
 _NAMES = ("θ11", "θ12", "tx", "θ21", "θ22", "ty")
 _CHOOSE = "choose …"
 _NARROW = {"width": "330px"}

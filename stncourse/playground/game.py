@@ -3,14 +3,15 @@
 import math
 
 from stncourse.figures.shown import label_name
-from stncourse.playground.opponent import probabilities_of, size_for_classifier
+from stncourse.playground.opponent import class_names, probabilities_of, size_for_classifier
+from stncourse.playground.readout import bars_html
 from stncourse.playground.scene import render
 
 _SAME = 1e-3  #: a θ that differs by less is the STN's own
 
 
 class Game:
-    """You against a model's STN, on some digits.
+    """A model, what it says of outputs, and you against its STN, on some digits. Without a model it has nothing to say.
 
     Attributes:
         score: the :class:`Score`.
@@ -19,6 +20,23 @@ class Game:
     def __init__(self, model, digits, background):
         self._model, self._digits, self._background = model, digits, background
         self.score = Score()
+
+    def probabilities(self, output):
+        """The classifier's probabilities for the first of these outputs; None where it cannot take them."""
+        if self._model is None or tuple(output.shape[-2:]) != size_for_classifier(self._model, self._digits):
+            return None
+        return probabilities_of(self._model, output)
+
+    def bars(self, output):
+        """The same as HTML, or why there are none; nothing without a model."""
+        if self._model is None:
+            return ""
+        probabilities = self.probabilities(output)
+        if probabilities is None:
+            height, width = size_for_classifier(self._model, self._digits)
+            return f"<p>The classifier wants an output of {height}×{width} pixels.</p>"
+        kind = "class" if getattr(self._digits, "classes", ()) else "digit"
+        return bars_html(probabilities, class_names(self._model, self._digits), kind)
 
     def verdict(self, number, image, yours, its):
         """Who was surer of what the digit is, noted in the score.

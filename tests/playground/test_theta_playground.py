@@ -25,12 +25,13 @@ from stncourse import (
     normalize,
     theta_playground,
 )
+from stncourse.playground.browser_picture import BrowserPicture
+from stncourse.playground.controls import CONTROLS
 from stncourse.playground.game import Score
 from stncourse.playground.opponent import theta_of
 from stncourse.playground.parameters import IDENTITY, LIMITS, PRESETS, compose, decompose, invert
 from stncourse.playground.picture import output_from_picture
 from stncourse.playground.scene import DIRECTIONS, MODES, PADDINGS, render, scene
-from stncourse.playground.theta import CONTROLS, BrowserPicture
 
 ENTRIES = ("θ11", "θ12", "tx", "θ21", "θ22", "ty")
 
