@@ -128,7 +128,7 @@ def pixel(page):
     page.get_by_label("preset").select_option("rotate 45°")
     page.get_by_role("button", name="ask a pixel").click()
     box = page.locator("canvas.output").first.bounding_box()
-    page.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 0.56 * box["height"])
+    page.mouse.click(box["x"] + 0.72 * box["width"], box["y"] + 0.47 * box["height"])
     page.wait_for_timeout(500)
 
 
