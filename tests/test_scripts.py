@@ -15,7 +15,13 @@ from stncourse.training.panel import Panel
 
 FOLDER = Path(stncourse.__file__).parent
 SCRIPTS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.js"))
-PURE = ("browser/network.js", "browser/pose.js", "browser/stn.js", "browser/trace.js")  # they need no page
+PURE = (
+    "browser/network.js",
+    "browser/pose.js",
+    "browser/printed.js",
+    "browser/stn.js",
+    "browser/trace.js",
+)  # they need no page
 IMPORT = re.compile(r'import\s*\{([^}]*)\}\s*from\s*"(\.[\w./]+)"')
 
 

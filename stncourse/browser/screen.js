@@ -1,25 +1,26 @@
 // What the scripts do with a page: bytes from Python, grey images on a canvas, colours of its theme, motion.
 
-export const GREY = "rgb(200, 200, 200)", ORANGE = "rgb(255, 159, 28)"; // as in picture.py
+export const FRAME = "#ff9f1c"; // the colour of every frame, as FRAME_COLOR of the figures
 
-// Bytes that Python has sent, as numbers.
-export function bytes(model, name) {
-  const { buffer, byteOffset, byteLength } = model.get(name);
-  return new Uint8Array(buffer, byteOffset, byteLength);
-}
+// Bytes that Python has sent (a DataView), as numbers.
+export const octetsIn = ({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength);
+export const floatsIn = (view) => new Float32Array(octetsIn(view).slice().buffer); // a copy is aligned
+export const bytes = (model, name) => octetsIn(model.get(name));
+export const floats = (model, name) => floatsIn(model.get(name));
 
-export function floats(model, name) {
-  return new Float32Array(bytes(model, name).slice().buffer); // a copy is aligned
-}
-
-export function greyImage(pixels, height, width) {
+// Grey levels (1 channel) or colours (3), pixel by pixel, on a canvas of their own size.
+export function imageOf(values, height, width, channels) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [width, height];
   const image = new ImageData(width, height);
-  for (let i = 0; i < pixels.length; i++) image.data.set([pixels[i], pixels[i], pixels[i], 255], 4 * i);
+  for (let i = 0; i < width * height; i++)
+    for (let c = 0; c < 4; c++)
+      image.data[4 * i + c] = c === 3 ? 255 : values[channels * i + (channels === 3 ? c : 0)];
   canvas.getContext("2d").putImageData(image, 0, 0);
   return canvas;
 }
+
+export const greyImage = (pixels, height, width) => imageOf(pixels, height, width, 1);
 
 // At most one drawing per frame of the screen.
 export function onceAFrame(draw) {
@@ -92,6 +93,21 @@ export function followTheme(element, changed) {
 export function colorsOf(element) {
   const style = getComputedStyle(element);
   return (name) => style.getPropertyValue(`--stn-${name}`).trim();
+}
+
+// Words
+
+// Function: (words) => { }, which puts what `words()` returns into a live region once nothing has changed for half a second,
+// and only if it is another than before: so a screen reader is told once.
+export function sayer(region) {
+  let waiting = null;
+  return (words) => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      const said = words();
+      if (region.textContent !== said) region.textContent = said;
+    }, 500);
+  };
 }
 
 // Motion

@@ -1,9 +1,7 @@
 // The arithmetic of one output pixel in words and numbers: from its column and row to a place on the input, and the sum
 // of its neighbours. Pure functions on what traced() returns; numbers are rounded where they are printed, never before.
 
-export function printed(value, decimals = 2) {
-  return (Number(value.toFixed(decimals)) + 0).toFixed(decimals).replace("-", "−");
-}
+import { printed } from "../browser/printed.js";
 
 // A grey level: a whole number, but for a padding between two of them.
 export function levelText(level) {

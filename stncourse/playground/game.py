@@ -3,7 +3,7 @@
 import math
 
 from stncourse.figures.shown import label_name
-from stncourse.playground.opponent import class_names, probabilities_of, size_for_classifier
+from stncourse.playground.opponent import probabilities_of, size_for_classifier
 from stncourse.playground.readout import bars_html
 from stncourse.playground.scene import render
 
@@ -35,8 +35,9 @@ class Game:
         if probabilities is None:
             height, width = size_for_classifier(self._model, self._digits)
             return f"<p>The classifier wants an output of {height}×{width} pixels.</p>"
+        names = [label_name(self._digits, label) for label in range(len(probabilities))]
         kind = "class" if getattr(self._digits, "classes", ()) else "digit"
-        return bars_html(probabilities, class_names(self._model, self._digits), kind)
+        return bars_html(probabilities, names, kind)
 
     def verdict(self, number, image, yours, its):
         """Who was surer of what the digit is, noted in the score.

@@ -1,5 +1,6 @@
 // The handles on the frame: buttons that are dragged by mouse or finger, and moved by the arrow keys.
 
+import { signed } from "../browser/printed.js";
 import { HANDLES, dragged, placeOn, turned } from "./hand.js";
 import { INPUT } from "./panels.js";
 
@@ -7,8 +8,6 @@ export const STEP = 0.05, FINE = 0.01; // of the keys, on the ruler
 const TURN = 5, FINE_TURN = 1; // in degrees
 const STALK = 26, ROOM = 44; // pixels: the turning handle's distance from the edge; the least length of an edge with a handle
 export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-
-const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 
 // θ after an arrow key on a handle; null for another key.
 export function nudged(theta, handle, { key, shiftKey, altKey }) {

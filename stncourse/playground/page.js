@@ -2,18 +2,17 @@
 
 import { networkOf } from "../browser/network.js";
 import { NAMES, compose, decompose } from "../browser/pose.js";
+import { printed } from "../browser/printed.js";
 import { playgroundIn } from "./playground.js";
 
 const decoded = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 
-const shown = (value, decimals) => (Number(value.toFixed(decimals)) + 0).toFixed(decimals).replace("-", "−");
-
-export function pageIn(root, { digits, labels, names, weights, scale, sliders, presets, paddings, scene, tool, pixel }) {
+export function pageIn(root, { digits, labels, weights, start, sliders, presets, paddings, scene }) {
   const picture = document.createElement("div"), controls = document.createElement("form");
   root.append(picture, controls);
-  const all = decoded(digits), pixels = scene.height * scene.width, network = scale && networkOf(decoded(weights), scale);
-  const tools = network ? ["hand", "draw", "pull", "pixel"] : ["hand", "draw", "pixel"];
-  const playground = playgroundIn(picture, { names, network, tools, tool, pixel, hear });
+  const { scale, ...options } = start, network = scale && networkOf(decoded(weights), scale);
+  const all = decoded(digits), pixels = scene.height * scene.width;
+  const playground = playgroundIn(picture, { ...options, network, hear });
   const add = (text, input) => {
     const label = document.createElement("label");
     const name = document.createElement("span");
@@ -61,7 +60,7 @@ export function pageIn(root, { digits, labels, names, weights, scale, sliders, p
   function showSliders() {
     inputs.forEach((slider, i) => {
       if (Math.abs(Number(slider.value) - parameters[i]) > slider.step / 2) slider.value = parameters[i];
-      slider.nextSibling.textContent = shown(parameters[i], slider.step < 1 ? 2 : 0);
+      slider.nextSibling.textContent = printed(parameters[i], slider.step < 1 ? 2 : 0);
     });
     preset.selectedIndex = 0;
   }

@@ -7,8 +7,9 @@ from string import Template
 
 from stncourse.browser.scripts import joined
 from stncourse.data.digits import Digits
-from stncourse.playground.awake import for_browser
-from stncourse.playground.opponent import class_names, default_digits, grey, own_copy, sampled_as_by
+from stncourse.playground.browser_picture import starting
+from stncourse.playground.controls import CONTROLS
+from stncourse.playground.opponent import default_digits, grey, own_copy, sampled_as_by
 from stncourse.playground.parameters import IDENTITY, LIMITS, PRESETS, SLIDERS, STEPS, decompose
 from stncourse.playground.scene import PADDINGS, Settings, raw_images, raw_padding, scene
 
@@ -39,19 +40,17 @@ def page(images=None, model=None):
     labels = images.labels.tolist() if isinstance(images, Digits) else None
     digits, (images, like) = images, raw_images(images)
     sampled, background = ({}, None) if model is None else sampled_as_by(model, grey(digits))
-    awake = for_browser(model, like)
-    if model is not None and awake is None:
+    start, weights = starting(model, like, CONTROLS, "hand", False, in_browser=True)
+    if model is not None and start["scale"] is None:
         raise ValueError("model: expected one of the tutorial's layers, which a browser can run, got another")
-    weights, scale = awake or (b"", None)
-    start = decompose(IDENTITY)
+    identity = decompose(IDENTITY)
     data = {
         "digits": base64.b64encode(images.numpy().tobytes()).decode(),
         "labels": labels,
-        "names": class_names(model, like),
+        "start": start,
         "weights": base64.b64encode(weights).decode(),
-        "scale": scale,
         "sliders": [
-            {"text": text, "min": LIMITS[name][0], "max": LIMITS[name][1], "step": STEPS[name], "value": start[name]}
+            {"text": text, "min": LIMITS[name][0], "max": LIMITS[name][1], "step": STEPS[name], "value": identity[name]}
             for name, text in SLIDERS.items()
         ],
         "presets": {name: list(decompose(theta).values()) for name, theta in PRESETS.items()},

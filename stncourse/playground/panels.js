@@ -1,10 +1,9 @@
 // The two panels of the θ playground: the input with the frame that θ looks through, and the output. Sizes as in picture.py.
 
-import { greyImage } from "../browser/screen.js";
+import { FRAME, greyImage } from "../browser/screen.js";
 import { placeOn } from "./hand.js";
 
 export const INPUT = 336, IMAGE = 224; // at a reach of 1.5 the input's longer side is as long as the output's
-export const FRAME = "#ff9f1c";
 const FAR = 1e4; // pixels: no pen draws further
 
 // What a reach shows: places on the input's ruler -> pixels of its panel, and back.

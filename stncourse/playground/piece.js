@@ -1,7 +1,9 @@
 // The piece of the input around a place, enlarged: pixels with their numbers and grey levels, the place, and the weights.
 
-import { levelText, printed } from "./arithmetic.js";
-import { FRAME, dot, line } from "./panels.js";
+import { printed } from "../browser/printed.js";
+import { FRAME } from "../browser/screen.js";
+import { levelText } from "./arithmetic.js";
+import { dot, line } from "./panels.js";
 
 const LEFT = 34, TOP = 22, SIDE = 40, FOOT = 20; // pixels: room for the pixel numbers, and for the weights along the sides
 const AREAS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7"]; // of the four neighbours, row by row; black is read on each

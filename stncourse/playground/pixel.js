@@ -1,10 +1,11 @@
 // The tool that asks a pixel: point at one of the output, and see where it looks on the input, how its place comes about,
 // and how the colour there is mixed.
 
-import { sharpPen } from "../browser/screen.js";
+import { printed } from "../browser/printed.js";
+import { FRAME, sayer, sharpPen } from "../browser/screen.js";
 import { readerOf, traced } from "../browser/trace.js";
-import { levelText, outsideText, printed, stepsOf, sumLines } from "./arithmetic.js";
-import { FRAME, INPUT, dot, drawPixelAxes, line } from "./panels.js";
+import { levelText, outsideText, stepsOf, sumLines } from "./arithmetic.js";
+import { INPUT, dot, drawPixelAxes, line } from "./panels.js";
 import { drawPiece } from "./piece.js";
 
 const PIXEL_STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
@@ -128,8 +129,7 @@ function drawNeighbours(pen, view, { source, across, down }, { height, width, sa
 
 // The answer in words and numbers, and the enlarged piece: a function ({ row, column, trace, colors }, desk) -> a sentence.
 function answerIn(below) {
-  const find = (selector) => below.querySelector(selector);
-  let speaking = null;
+  const find = (selector) => below.querySelector(selector), say = sayer(find(".spoken"));
   return ({ row, column, trace, colors }, { image, matrix, state: { scene } }) => {
     const [x, y] = trace.place.map((value) => printed(value, 1)), { mode } = scene;
     const question = `Output pixel at column ${column}, row ${row}: “the colour at (${x}, ${y}), please”.`;
@@ -153,9 +153,9 @@ function answerIn(below) {
     find(".grey").textContent = clampedText(trace) + answer;
     find(".outside").textContent = outsideText(trace, scene);
     canvas.setAttribute("aria-label", pieceText(trace, [x, y]));
-    clearTimeout(speaking); // a screen reader is told once it stands still
-    speaking = setTimeout(() => (find(".spoken").textContent = `${question} The answer: ${answer}.`), 500);
-    return `${question} The answer: ${answer}.`;
+    const sentence = `${question} The answer: ${answer}.`;
+    say(() => sentence);
+    return sentence;
   };
 }
 

@@ -3,13 +3,14 @@
 
 import { answer, chooseTheta } from "../browser/network.js";
 import { IDENTITY, invert, words } from "../browser/pose.js";
-import { colorsOf, followTheme, glide, onceAFrame, sharpPen } from "../browser/screen.js";
+import { printed } from "../browser/printed.js";
+import { FRAME, colorsOf, followTheme, glide, onceAFrame, sayer, sharpPen } from "../browser/screen.js";
 import { sampled } from "../browser/stn.js";
 import { answersIn } from "./answers.js";
 import { drawingOn } from "./drawing.js";
 import { placeOn, reachFor, within } from "./hand.js";
 import { handlesOn, stalkEnd } from "./handles.js";
-import { FRAME, INPUT, drawColumns, drawFrame, drawImage, drawOutput, drawRuler, line, viewOf } from "./panels.js";
+import { INPUT, drawColumns, drawFrame, drawImage, drawOutput, drawRuler, line, viewOf } from "./panels.js";
 import { pixelTool } from "./pixel.js";
 import { pullOn } from "./pull.js";
 import { STYLE } from "./style.js";
@@ -22,7 +23,8 @@ function helpOf(text) {
 }
 
 // What a tool is: text (of its button); and, as far as it has them, a function of the desk that makes { strip, below: elements
-// of its own; enter, leave: called when it is chosen, and no more; draw(pen, view, colors): over the input; update(): after each drawing }.
+// of its own; enter, leave: called when it is chosen, and no more; interrupt: called when another image comes, or the network looks;
+// draw(pen, view, colors): over the input; update(): after each drawing }.
 const TOOLS = {
   hand: { text: "move the frame", make: () => ({ strip: helpOf(HAND) }) },
   draw: { text: "draw a digit", make: drawingOn },
@@ -59,8 +61,8 @@ export function playgroundIn(root, options) {
     scene: null, images: null, label: null, theta: IDENTITY, tool, follow, ruler: false, network,
     levels: null, probabilities: null, pixel, reach: 1.5, held: false, problem: "",
   };
-  const refresh = onceAFrame(draw);
-  let last = IDENTITY, stopGliding = () => {}, gliding = false, speaking = null;
+  const refresh = onceAFrame(draw), speak = sayer(find(".spoken"));
+  let last = IDENTITY, stopGliding = () => {}, gliding = false;
 
   const desk = {
     state, root, board, stage: find(".stage"), names, hear, refresh,
@@ -180,7 +182,7 @@ export function playgroundIn(root, options) {
     find(".below").replaceChildren(...(made[name].below ? [made[name].below] : []));
     made[name].enter?.();
     tellOfHelp();
-    if (state.scene) refresh();
+    refresh();
   }
 
   // The arrows of "pull" tell where to go: what the reader does with this digit from here on is not theirs alone.
@@ -189,14 +191,14 @@ export function playgroundIn(root, options) {
   }
 
   const placeHandles = handlesOn(board, desk);
-  followTheme(root, () => state.scene && refresh());
+  followTheme(root, refresh);
   // Where there is room, what a tool says stands beside the picture.
   new ResizeObserver(() => root.classList.toggle("wide", root.clientWidth >= 900)).observe(root);
 
   // Drawing
 
   function draw() {
-    if (!root.isConnected && !root.offsetParent && !state.scene) return;
+    if (!state.scene) return; // the owner has not told yet what to show
     const { scene, images } = state, matrix = desk.matrix(), colors = colorsOf(root), size = scene.height * scene.width;
     if (!state.held) state.reach = reachFor(matrix, scene);
     const view = desk.view(), pen = sharpPen(inputCanvas, INPUT, INPUT), tool = made[state.tool];
@@ -246,13 +248,9 @@ export function playgroundIn(root, options) {
     if (numbers) find(".matrix").innerHTML = matrixHtml(state.theta, state.scene.inverse);
     find(".sentence").textContent = sentence;
     outputCanvas.setAttribute("aria-label", `Output. ${sentence}`);
-    const [x, y] = placeOn(matrix, [0, 0]).map((value) => (Math.round(100 * value) / 100 + 0).toFixed(2).replace("-", "−"));
+    const [x, y] = placeOn(matrix, [0, 0]).map((value) => printed(value));
     inputCanvas.setAttribute("aria-label", `Input, and the frame through which θ looks at it, its middle at x ${x}, y ${y}.`);
-    clearTimeout(speaking); // a screen reader is told once it stands still, and once
-    speaking = setTimeout(() => {
-      const said = `${sentence} ${find(".verdict")?.textContent ?? ""}`.trim();
-      if (find(".spoken").textContent !== said) find(".spoken").textContent = said;
-    }, 500);
+    speak(() => `${sentence} ${find(".verdict")?.textContent ?? ""}`.trim());
   }
 
   function answers() {
@@ -268,7 +266,6 @@ export function playgroundIn(root, options) {
   choose(state.tool);
   return {
     desk,
-    showAnswers,
     // What to show from now on: any of scene, images, theta, label; `drawn`: whether the first image is a drawing.
     show(news) {
       const first = !state.images, theta = gliding ? null : news.theta; // the owner hears of a glide when it ends
@@ -295,7 +292,7 @@ function matrixHtml(theta, inverse) {
   const columns = inverse ? ["", "", ""] : ["first", "second", ""];
   const cells = theta.map((value, i) => {
     const moved = Math.abs(value - IDENTITY[i]) > 1e-6 ? " moved" : "";
-    return `<td class="${columns[i % 3]}${moved}">${(Math.round(100 * value) / 100 + 0).toFixed(2).replace("-", "−")}</td>`;
+    return `<td class="${columns[i % 3]}${moved}">${printed(value)}</td>`;
   });
   const rows = `<tr>${cells.slice(0, 3).join("")}</tr><tr>${cells.slice(3).join("")}</tr>`;
   const key = inverse ? "" : '<span class="key"><span class="first">→ half the top edge</span>, <span class="second">⇢ half the left edge</span>, <span>● centre</span></span>';

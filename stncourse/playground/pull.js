@@ -2,11 +2,12 @@
 // what they add up to at the frame's corners; and gradient descent on θ alone.
 
 import { ask, placesOf } from "../browser/network.js";
-import { prefersStill } from "../browser/screen.js";
+import { printed } from "../browser/printed.js";
+import { FRAME, prefersStill } from "../browser/screen.js";
 import { HIGH, WIDE, curveOf } from "./curve.js";
 import { descentFrom, endOf, notTheNetworks, pulledAt, stepDown, strongest } from "./descent.js";
 import { placeOn } from "./hand.js";
-import { FRAME, arrow, dot, line } from "./panels.js";
+import { arrow, dot, line } from "./panels.js";
 
 const STEP_SIZES = [0.0005, 0.002, 0.005, 0.02], USUAL_STEP = 0.002; // the usual one: of notebook 05
 const LET_GO = 400, A_SECOND = 80, A_FRAME = 4; // steps: of one "let go"; and no more in a second, in a frame of the screen
@@ -27,7 +28,6 @@ const BELOW = `<p class="needs"></p><div class="lesson">
 <p class="now"></p><p class="ending" role="status"></p></div>`;
 
 const percent = (p) => (p > 0.995 || p < 0.005 ? (100 * p).toFixed(1) : (100 * p).toFixed(0)) + " %";
-const minus = (text) => text.replace("-", "−");
 const inRoundNumbers = (value) => Number(value.toPrecision(2)).toLocaleString("en");
 
 const sentenceOf = (end, sure) =>
@@ -166,8 +166,8 @@ export function pullOn(desk) {
     part("back").disabled = made === 0;
     part("count").textContent = network.outputSize ** 2;
     below.querySelector("table").innerHTML = [0, 3].map((k) =>
-      `<tr>${[0, 1, 2].map((i) => `<td>${minus((descent.now.byTheta[k + i] + 0).toFixed(2))}</td>`).join("")}</tr>`).join("");
-    part("loss").textContent = `loss = −log(how sure of it) = ${(descent.now.loss + 0).toFixed(3)}`;
+      `<tr>${[0, 1, 2].map((i) => `<td>${printed(descent.now.byTheta[k + i])}</td>`).join("")}</tr>`).join("");
+    part("loss").textContent = `loss = −log(how sure of it) = ${printed(descent.now.loss, 3)}`;
     const probabilities = descent.losses.map((loss) => Math.exp(-loss)), first = percent(probabilities[0]);
     below.querySelector("figcaption").textContent = `how sure of “${name}”`;
     const curve = below.querySelector("svg"), word = made === 1 ? "step" : "steps";

@@ -2,11 +2,12 @@
 // points lie on the input: each says where one place of the output looks. Python sends, once, how far every output
 // pixel follows every control point, so that the spline is a matrix product here.
 
-import { GREY, ORANGE, bytes, floats, greyImage, onceAFrame } from "../browser/screen.js";
+import { signed } from "../browser/printed.js";
+import { FRAME, bytes, floats, greyImage, onceAFrame } from "../browser/screen.js";
 import { bilinear, greyLevels, toPixels } from "../browser/stn.js";
 
 const PANEL = 336, FAR = 1e4, HORIZON = 1e-3, STEP = 0.05, FINE = 0.01;
-const BLUE = "rgb(0, 90, 170)";
+const GREY = "rgb(200, 200, 200)", BLUE = "rgb(0, 90, 170)";
 
 // The projective θ that looks at four corners (row by row), or null where there is none: see projective_theta.
 export function thetaFromCorners([tl, tr, bl, br]) {
@@ -114,7 +115,7 @@ function drawInput(pen, pixels, places, points, scene, family) {
     pen.stroke();
   };
   const [lines, steps] = net;
-  stroke(ORANGE, 1.2, () => {
+  stroke(FRAME, 1.2, () => {
     for (let i = 0; i < lines * steps - 1; i++) {
       const p = 2 * (height * width + i), ends = [places[p], places[p + 2]];
       if ((i + 1) % steps && !ends.includes(FAR))
@@ -142,7 +143,7 @@ const STYLE = `
 .stn-points .point { position: absolute; width: 24px; height: 24px; margin: -12px 0 0 -12px; padding: 0; cursor: grab;
   border: 2px solid #000; border-radius: 50%; background: #fff; opacity: 0.85; touch-action: none; font: bold 11px/1 sans-serif;
   color: #000; }
-.stn-points .point.moved { border-radius: 4px; background: ${ORANGE}; }
+.stn-points .point.moved { border-radius: 4px; background: ${FRAME}; }
 .stn-points .point:focus { outline: 3px solid ${BLUE}; outline-offset: 1px; opacity: 1; z-index: 1; }`;
 
 // data-lm-…: no shortcut of JupyterLab may take the arrow keys for itself.
@@ -167,8 +168,6 @@ function pointName(family, k) {
   if (family === "projective") return ["top left", "top right", "bottom left", "bottom right"][k] + " corner";
   return `control point ${k + 1}, row ${Math.floor(k / 4) + 1}, column ${(k % 4) + 1}`;
 }
-
-const signed = (v) => (v < 0 ? "−" : "+") + Math.abs(v).toFixed(2);
 
 // Control point k, to be dragged over the board or moved by keys. It asks where it is (`at`) and where its own place is
 // (`own`), and tells where it is to go (`move`) and that it has come into focus (`seen`).

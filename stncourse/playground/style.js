@@ -1,8 +1,8 @@
 // How the θ playground looks, in a notebook and in a page.
 
-import { THEME } from "../browser/screen.js";
+import { FRAME, THEME } from "../browser/screen.js";
 import { DRAWING } from "./drawing_style.js";
-import { FRAME, IMAGE, INPUT } from "./panels.js";
+import { IMAGE, INPUT } from "./panels.js";
 import { PIXEL_STYLE } from "./pixel_style.js";
 import { PULL_STYLE } from "./pull_style.js";
 

@@ -58,4 +58,4 @@ def theta_playground(
     >>> playground.frame.words
     'The digit comes out moved left by 0.40.'
     """
-    return ThetaPlayground(digits, model, controls, theta, index, count, device, tool=tool, follow=follow, pixel=pixel)
+    return ThetaPlayground(digits, model, controls, theta, index, count, device, tool, follow, pixel)

@@ -16,14 +16,8 @@ from stncourse.playground.controls import (
     ThetaBoxes,
 )
 from stncourse.playground.game import Game
-from stncourse.playground.opponent import (
-    default_digits,
-    grey,
-    own_copy,
-    sampled_as_by,
-    theta_of,
-)
-from stncourse.playground.parameters import IDENTITY, six_numbers
+from stncourse.playground.opponent import default_digits, grey, own_copy, sampled_as_by, theta_of
+from stncourse.playground.parameters import six_numbers
 from stncourse.playground.pose import Pose
 from stncourse.playground.pull_controls import PullControls
 from stncourse.playground.readout import alert_html, matrix_html
@@ -33,20 +27,7 @@ from stncourse.playground.scene import DIRECTIONS, Settings, render, scene
 class ThetaPlayground(widgets.VBox):
     """See :func:`theta_playground`."""
 
-    def __init__(
-        self,
-        digits=None,
-        model=None,
-        controls=CONTROLS,
-        theta=IDENTITY,
-        index=0,
-        count=1,
-        device=BROWSER,
-        *,
-        tool="hand",
-        follow=False,
-        pixel=None,
-    ):
+    def __init__(self, digits, model, controls, theta, index, count, device, tool, follow, pixel):
         if not isinstance(controls, (tuple, list)):
             raise TypeError(f"controls: expected a tuple of names, got {_check.describe(controls)}")
         for name in controls:
@@ -126,7 +107,6 @@ class ThetaPlayground(widgets.VBox):
         self.pose.observe(self._on_pose)
         boxes, presets = ThetaBoxes(self.pose, self._say), Presets(self.pose)
         self.boxes, self.preset, self.reset = boxes.boxes, presets.preset, presets.reset
-        self.let_stn.layout.display = None if self.model is not None and not self._awake() else "none"
         groups = {
             "presets": presets.rows(),
             "sliders": sliders.rows(),
@@ -178,15 +158,14 @@ class ThetaPlayground(widgets.VBox):
         """Warp the digits, and show what comes out."""
         images, settings, in_browser = self._images(), self.settings, self.device == BROWSER
         seen = {"like": self.digits, "background": self.background}
+        if in_browser:  # it is told in any case: where θ cannot be shown, the rest can
+            self.drawn.show(images, scene(images, settings, **seen), self.pose, self._label(), self.number.value)
         try:
             self.frame = render(images, settings, "cpu" if in_browser else self.device, not in_browser, **seen)
         except ValueError as error:
             self._say(f"{error}. The picture is still that of the last θ that could be shown.")
-            if in_browser:  # which shows the rest
-                self.drawn.show(images, scene(images, settings, **seen), self.pose, self._label(), self.number.value)
             return
         if in_browser:
-            self.drawn.show(images, scene(images, settings, **seen), self.pose, self._label(), self.number.value)
             self.readout.value = "" if self._awake() else self._game.bars(self.frame.output)
         else:
             self.picture.value = self.frame.png

@@ -2,7 +2,7 @@
 // at, and below it what comes out and what the classifier says; then the loss and the right answers so far. The kernel
 // sends what it has computed anyway (see watch.py, panel.py): nothing is computed twice, and any transform will do.
 
-import { ORANGE, onceAFrame } from "../browser/screen.js";
+import { FRAME, floatsIn, imageOf, octetsIn, onceAFrame } from "../browser/screen.js";
 import { toPixels } from "../browser/stn.js";
 
 const SIDE = 176, AROUND = 0.25, FRAME_GAP = 8; // pixels of a canvas: a square for the input, one for the output
@@ -29,21 +29,6 @@ const STYLE = `
 .stn-watch .spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }`;
 
-// Grey levels or colours, pixel by pixel, on a canvas of their own size.
-function imageOf(values, [height, width], channels) {
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [width, height];
-  const image = new ImageData(width, height);
-  for (let i = 0; i < width * height; i++)
-    for (let c = 0; c < 4; c++)
-      image.data[4 * i + c] = c === 3 ? 255 : values[channels * i + (channels === 3 ? c : 0)];
-  canvas.getContext("2d").putImageData(image, 0, 0);
-  return canvas;
-}
-
-const octets = ({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength);
-const numbersOf = (view) => new Float32Array(octets(view).slice().buffer); // a copy is aligned
-
 // Where an image of this size lies in its square: left, top, wide, high.
 function fitted([height, width], room) {
   const zoom = room / Math.max(height, width), wide = Math.round(width * zoom), high = Math.round(height * zoom);
@@ -65,7 +50,7 @@ function drawLook(pen, input, outline, top, { size, align_corners: aligned }) {
   pen.fillStyle = OUTSIDE;
   pen.fillRect(0, 0, SIDE, SIDE);
   pen.drawImage(input, left, above, wide, high);
-  pen.fillStyle = pen.strokeStyle = ORANGE;
+  pen.fillStyle = pen.strokeStyle = FRAME;
   const line = (places, thickness) => {
     pen.lineWidth = thickness;
     pen.beginPath();
@@ -87,7 +72,7 @@ function drawLook(pen, input, outline, top, { size, align_corners: aligned }) {
 function watchedImage(number, room, scene) {
   const { size, channels, labels, names } = scene;
   const cut = (values, count) => values.subarray(number * count, (number + 1) * count);
-  const input = imageOf(cut(octets(scene.inputs), channels * size[0] * size[1]), size, channels);
+  const input = imageOf(cut(octetsIn(scene.inputs), channels * size[0] * size[1]), ...size, channels);
   const figure = document.createElement("figure");
   figure.innerHTML = '<canvas role="img"></canvas><figcaption></figcaption>';
   const [canvas, caption] = figure.children;
@@ -100,7 +85,7 @@ function watchedImage(number, room, scene) {
   return ({ outputs, output_size: outputSize, outlines, points, top, answers, sure }) => {
     pen.clearRect(0, 0, canvas.width, canvas.height);
     drawLook(pen, input, cut(outlines, 2 * points), top, scene);
-    const output = imageOf(cut(outputs, channels * outputSize[0] * outputSize[1]), outputSize, channels);
+    const output = imageOf(cut(outputs, channels * outputSize[0] * outputSize[1]), ...outputSize, channels);
     const [left, above, wide, high] = fitted(outputSize, SIDE);
     pen.drawImage(output, left, SIDE + FRAME_GAP + above, wide, high);
     pen.strokeRect(left + 0.5, SIDE + FRAME_GAP + above + 0.5, wide - 1, high - 1); // black on a dark page
@@ -154,7 +139,7 @@ const percentOf = (value) => `${(100 * value).toFixed(1)} %`;
 
 // What the numbers say: both curves, and the last of each in words.
 function readNews(now, { labels, count }) {
-  const curve = numbersOf(now.curve);
+  const curve = floatsIn(now.curve);
   const points = Array.from({ length: curve.length / 3 }, (_, i) => curve.subarray(3 * i, 3 * i + 3));
   const losses = points.map(([step, loss]) => [step, loss]);
   const known = labels ? points.filter(([, , right]) => Number.isFinite(right)) : []; // no picture, no answers
@@ -190,7 +175,7 @@ function render({ model, el }) {
     const now = model.get("now");
     if (!now.curve) return; // displayed, and the first picture is under way
     if (now.outputs) {
-      const seen = { ...now, outputs: octets(now.outputs), outlines: numbersOf(now.outlines) };
+      const seen = { ...now, outputs: octetsIn(now.outputs), outlines: floatsIn(now.outlines) };
       for (const show of all) show(seen);
     }
     const last = now.outputs ? "what is shown is older" : "there is none yet";
