@@ -2,6 +2,9 @@
 
 import lab
 import pytest
+from strokes import InkPage
+
+from stncourse.__main__ import main
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +38,14 @@ def open_notebook(tmp_path_factory, requests_made, new_context):
         yield open_it
 
 
+@pytest.fixture(scope="session")
+def path(tmp_path_factory):
+    """The file of the playground's page."""
+    path = tmp_path_factory.mktemp("page") / "theta.html"
+    assert main(["playground", str(path)]) == 0
+    return path
+
+
 @pytest.fixture(scope="module")
 def open_page(new_context):
     """Function: a file of HTML -> its page, open, which notes its ``requests``. Errors in it are the tests' errors."""
@@ -50,3 +61,9 @@ def open_page(new_context):
 
     yield open_it
     assert problems == []
+
+
+@pytest.fixture(scope="module")
+def ink(new_context):
+    """Function: lists of strokes -> images, as the browser draws them."""
+    return InkPage(new_context().new_page())

@@ -16,6 +16,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -47,6 +48,13 @@ AS_PNG = """async img => {
 
 LOAD_SCRIPT = """async text => {
     window.script = await import(URL.createObjectURL(new Blob([text], {type: "text/javascript"})));
+}"""
+
+LOAD_NETWORK = """([weights, images]) => {
+    const from = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+    window.network = script.networkOf(from(weights), { size: 42, outputSize: 28, mean: 0.1307, std: 0.3081 });
+    const all = from(images), size = 42 * 42;
+    window.images = Array.from({ length: all.length / size }, (_, i) => all.subarray(i * size, (i + 1) * size));
 }"""
 
 
@@ -85,6 +93,41 @@ def drag(page, x, y, by, steps=5):
     page.mouse.down()
     page.mouse.move(x + by[0], y + by[1], steps=steps)
     page.mouse.up()
+
+
+def by_mouse(page, places, steps=3):
+    """From place to place of the window with the button held."""
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=steps)
+    page.mouse.up()
+
+
+def by_touch(page, places):
+    """The same with a finger, through Chromium's own input: it makes pointer events of kind touch, and would scroll."""
+    session = page.context.new_cdp_session(page)
+    for kind, place in [("Start", places[0]), *(("Move", place) for place in places[1:]), ("End", None)]:
+        points = [] if place is None else [{"x": place[0], "y": place[1]}]
+        session.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+    session.detach()
+
+
+def drawn(page):
+    """Wait until the page has drawn what was done."""
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def theta_of(root):
+    """The six numbers with which the playground in ``root``, a page or a part of one, is drawn now."""
+    drawn(getattr(root, "page", root))
+    return [float(value) for value in root.locator("canvas[data-theta]").first.get_attribute("data-theta").split(",")]
+
+
+def load_network(page, images):
+    """The shipped network as ``network`` in a page that has the script of it, and raw images as ``images``."""
+    weights = (resources.files("stncourse") / "assets" / "stn_rts_linear.safetensors").read_bytes()
+    page.evaluate(LOAD_NETWORK, [base64.b64encode(data).decode() for data in (weights, images.numpy().tobytes())])
 
 
 def choose_theme(page, theme):

@@ -77,24 +77,6 @@ def screen_places(board, line, height, centre, size=42):
     return [(left + scale * (x + 0.5), top + scale * (y + 0.5)) for x, y in placed(line, height, centre)]
 
 
-def draw_by_mouse(page, places, steps=3):
-    """A line with the button held."""
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=steps)
-    page.mouse.up()
-
-
-def draw_by_touch(page, places):
-    """A line with a finger."""
-    session = page.context.new_cdp_session(page)
-    for kind, place in [("Start", places[0]), *(("Move", place) for place in places[1:]), ("End", None)]:
-        points = [] if place is None else [{"x": place[0], "y": place[1]}]
-        session.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
-    session.detach()
-
-
 def stroke(places, width=3.3, erases=False):
     return {"places": places, "width": width, "erases": erases}
 

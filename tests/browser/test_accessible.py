@@ -4,15 +4,6 @@ import lab
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from stncourse.__main__ import main
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("page") / "theta.html"
-    assert main(["playground", str(path)]) == 0
-    return path
-
 
 def found(page, context=None):
     """What axe finds serious or critical, in the page or in what ``context`` selects: sentences."""

@@ -4,10 +4,10 @@ import statistics
 
 import pytest
 import torch
-from strokes import DIGITS, MIDDLE, SHOWN, InkPage, draw_by_mouse, draw_by_touch, output_pixels, playing, screen_places
+from lab import by_mouse, by_touch, drawn, theta_of
+from strokes import DIGITS, MIDDLE, SHOWN, output_pixels, playing, screen_places
 
 from stncourse import load_pretrained, normalize
-from stncourse.__main__ import main
 from stncourse.playground.opponent import default_digits
 
 SIZE = 42
@@ -16,12 +16,6 @@ SIZE = 42
 @pytest.fixture(scope="module")
 def model():
     return playing()
-
-
-@pytest.fixture(scope="module")
-def ink(new_context):
-    """Function: lists of strokes -> images, as the browser draws them."""
-    return InkPage(new_context().new_page())
 
 
 class Pad:
@@ -34,13 +28,13 @@ class Pad:
 
     def wait(self):
         """Until what was done is drawn."""
-        self.page.evaluate("() => new Promise(d => requestAnimationFrame(() => requestAnimationFrame(d)))")
+        drawn(self.page)
 
     def click(self, name):
         self.page.get_by_role("button", name=name, exact=True).click()
         self.wait()
 
-    def draw(self, digit, height=22, centre=MIDDLE, by=draw_by_mouse):
+    def draw(self, digit, height=22, centre=MIDDLE, by=by_mouse):
         for line in DIGITS[digit]:
             by(self.page, screen_places(self.board, line, height, centre))
         self.wait()
@@ -60,20 +54,11 @@ class Pad:
         return torch.tensor(self.page.locator("canvas.input").first.evaluate(SHOWN))
 
     def theta(self):
-        return [
-            float(value) for value in self.page.locator("canvas.output").first.get_attribute("data-theta").split(",")
-        ]
+        return theta_of(self.page)
 
     def bars(self):
         bars = self.page.locator("ol.answers li").evaluate_all("all => all.map((e) => Number(e.dataset.p))")
         return torch.tensor(bars, dtype=torch.float32)
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("page") / "theta.html"
-    assert main(["playground", str(path)]) == 0
-    return path
 
 
 @pytest.fixture
@@ -115,7 +100,7 @@ def test_what_is_on_the_canvas_is_the_ink_of_the_strokes(pad, ink):
     pad.page.locator("select", has_text="medium").select_option("thick")
     box = pad.board.bounding_box()
     places = [(round(box["x"]) + 120 + 20 * i, round(box["y"]) + 130 + 9 * i * (5 - i)) for i in range(6)]
-    draw_by_mouse(pad.page, places, steps=1)
+    by_mouse(pad.page, places, steps=1)
     pad.wait()
     scale, middle = 224 / SIZE, (SIZE - 1) / 2
     pixels = [[(x - box["x"] - 168) / scale + middle, (y - box["y"] - 168) / scale + middle] for x, y in places]
@@ -133,7 +118,7 @@ def test_by_touch(new_context, path, model):
     pad = Pad(page)
     pad.board.scroll_into_view_if_needed()
     top = page.evaluate("scrollY")
-    pad.draw(7, 24, by=draw_by_touch)
+    pad.draw(7, 24, by=by_touch)
     assert page.evaluate("scrollY") == top  # the finger draws, it does not scroll
     assert pad.bars().argmax() == 7
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -193,7 +178,7 @@ def test_undo_clear_eraser_and_spoil(pad):
     pad.draw(4)
     first = pad.image()
     pad.click("eraser")
-    draw_by_mouse(pad.page, screen_places(pad.board, [[0, 0.55], [1, 0.55]], 22, MIDDLE))
+    by_mouse(pad.page, screen_places(pad.board, [[0, 0.55], [1, 0.55]], 22, MIDDLE))
     erased = pad.image()
     assert (erased <= first).all()
     assert (first.int() - erased.int()).sum() / 255 > 30
@@ -237,7 +222,7 @@ def test_a_drawing_stays_until_another_digit_is_chosen(pad):
     pad.page.get_by_label("digit no.").fill("7")
     assert (pad.image() == digits[7]).all()
     assert pad.page.get_by_role("button", name="undo").is_disabled()
-    draw_by_mouse(pad.page, screen_places(pad.board, [[0.3, 0], [0.3, 1]], 22, MIDDLE))  # on an empty pad, not on the 7
+    by_mouse(pad.page, screen_places(pad.board, [[0.3, 0], [0.3, 1]], 22, MIDDLE))  # on an empty pad, not on the 7
     assert 30 < (pad.image() > 127).sum() < 100
 
 
@@ -256,10 +241,10 @@ def test_the_network_follows_by_itself_only_once(pad):
 def test_a_line_ends_at_the_edge_and_none_begins_outside(pad):
     box = pad.board.bounding_box()
     x, y = box["x"], box["y"]
-    draw_by_mouse(pad.page, [(x + 20, y + 20), (x + 168, y + 168), (x + 300, y + 168)])
+    by_mouse(pad.page, [(x + 20, y + 20), (x + 168, y + 168), (x + 300, y + 168)])
     pad.wait()
     assert pad.image().max() == 0
-    draw_by_mouse(pad.page, [(x + 168, y + 168), (x + 330, y + 168)])
+    by_mouse(pad.page, [(x + 168, y + 168), (x + 330, y + 168)])
     image = pad.image()
     assert image[20:22, 21:].min() == 255
     assert image[:18].max() == 0 == image[24:].max()

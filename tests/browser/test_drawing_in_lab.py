@@ -3,8 +3,8 @@
 import lab
 import numpy as np
 import pytest
-from lab import until
-from strokes import DIGITS, MIDDLE, SHOWN, draw_by_mouse, screen_places
+from lab import by_mouse, theta_of, until
+from strokes import DIGITS, MIDDLE, SHOWN, screen_places
 
 from stncourse import load_pretrained
 from stncourse.browser.scripts import joined
@@ -44,7 +44,7 @@ class Drawn:
         board = self.root.locator(".board")
         board.scroll_into_view_if_needed()
         for line in DIGITS[digit]:
-            draw_by_mouse(self.page, screen_places(board, line, height, centre))
+            by_mouse(self.page, screen_places(board, line, height, centre))
 
     def move_frame(self, *keys):
         self.root.get_by_role("button", name="move the frame").click()
@@ -54,14 +54,14 @@ class Drawn:
 
     def shown(self):
         """What is on the input's canvas; -1 where something lies over it."""
-        self.page.evaluate("() => new Promise(d => requestAnimationFrame(() => requestAnimationFrame(d)))")
+        lab.drawn(self.page)
         return np.array(self.root.locator("canvas.input").evaluate(SHOWN)).reshape(42, 42)
 
     def bars(self):
         return self.root.locator("ol.answers li").evaluate_all("all => all.map((e) => Number(e.dataset.p))")
 
     def theta(self):
-        return [float(value) for value in self.root.locator("canvas.output").get_attribute("data-theta").split(",")]
+        return theta_of(self.root)
 
     def saved(self, cell):
         """Run the cell that saves what Python has now, and load it."""
@@ -170,7 +170,7 @@ def test_a_drawing_does_not_swallow_the_move_before_it(new_context):
     page.keyboard.press("ArrowRight")
     assert page.evaluate("state.hand.theta") == [1, 0, 0.05, 0, 1, 0]
     page.get_by_role("button", name="draw a digit").click()
-    draw_by_mouse(page, screen_places(page.locator(".board"), DIGITS[7][0], 24, MIDDLE))
+    by_mouse(page, screen_places(page.locator(".board"), DIGITS[7][0], 24, MIDDLE))
     hand, drawing = page.evaluate("[state.hand, Array.from(new Uint8Array(state.drawing.buffer))]")
     assert hand["theta"] == [1, 0, 0.05, 0, 1, 0]
     assert hand["sketch"] == hand["number"] > 2

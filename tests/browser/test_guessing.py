@@ -111,17 +111,7 @@ def drag_by(page, target, way, places):
     """Down at the first of these places (parts of the target's size) and along the others, with mouse or finger."""
     box = target.bounding_box()
     points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
-    if way == "touch":
-        finger = page.context.new_cdp_session(page)
-        for kind, place in [("touchStart", points[0]), *(("touchMove", point) for point in points), ("touchEnd", None)]:
-            touching = [] if place is None else [{"x": place[0], "y": place[1]}]
-            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touching})
-        return
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*point, steps=3)
-    page.mouse.up()
+    (lab.by_touch if way == "touch" else lab.by_mouse)(page, points)
 
 
 def test_a_choice_by_mouse_and_what_is_said_of_it(alone):

@@ -4,7 +4,6 @@ import lab
 import pytest
 import torch
 
-from stncourse.__main__ import main
 from stncourse.browser.scripts import joined
 from stncourse.playground.parameters import IDENTITY, decompose
 
@@ -14,13 +13,6 @@ PLACES = {
     "top left": (-1, -1), "top right": (1, -1), "bottom right": (1, 1), "bottom left": (-1, 1),
     "top": (0, -1), "right": (1, 0), "bottom": (0, 1), "left": (-1, 0),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("page") / "theta.html"
-    assert main(["playground", str(path)]) == 0
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -109,11 +101,6 @@ def test_no_drag_squeezes_the_frame_to_nothing(page):
 # With a hand on the page
 
 
-def theta_of(page):
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return [float(value) for value in page.locator("canvas[data-theta]").get_attribute("data-theta").split(",")]
-
-
 def middle(page, handle):
     box = page.locator(f'[data-handle="{handle}"]').bounding_box()
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -128,15 +115,7 @@ def by_mouse(page, x, y, dx, dy, key=None):
 
 
 def by_touch(page, x, y, dx, dy):
-    """A finger, through Chromium's own input: it makes pointer events of kind touch, and would scroll the page."""
-    session = page.context.new_cdp_session(page)
-    touch = lambda kind, *points: session.send(  # noqa: E731
-        "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": px, "y": py} for px, py in points]}
-    )
-    touch("touchStart", (x, y))
-    for step in range(1, 6):
-        touch("touchMove", (x + dx * step / 5, y + dy * step / 5))
-    touch("touchEnd")
+    lab.by_touch(page, [(x + dx * step / 5, y + dy * step / 5) for step in range(6)])
 
 
 @pytest.fixture(params=["mouse", "touch", "phone"])
@@ -161,30 +140,30 @@ def test_the_frame_goes_with_the_hand(hand):
     scrolled = page.evaluate("scrollY")
     x, y = middle(page, "bottom right")
     drag(page, x, y, -half, -half)  # to the middle of the image
-    assert theta_of(page) == pytest.approx((0.5, 0, -0.5, 0, 0.5, -0.5), abs=0.02)
+    assert lab.theta_of(page) == pytest.approx((0.5, 0, -0.5, 0, 0.5, -0.5), abs=0.02)
     x, y = middle(page, "inside")
     drag(page, x + 12, y + 12, 0.3 * half, 0)  # inside the frame, beside its handle
-    assert theta_of(page) == pytest.approx((0.5, 0, -0.2, 0, 0.5, -0.5), abs=0.02)
+    assert lab.theta_of(page) == pytest.approx((0.5, 0, -0.2, 0, 0.5, -0.5), abs=0.02)
     assert float(shift.input_value()) == pytest.approx(-0.2, abs=0.03)
     x, y = middle(page, "turn")
     centre = middle(page, "inside")
     arm = centre[1] - y
     drag(page, x, y, arm, arm)  # a quarter of a turn
-    assert theta_of(page) == pytest.approx((0, -0.5, -0.2, 0.5, 0, -0.5), abs=0.03)
+    assert lab.theta_of(page) == pytest.approx((0, -0.5, -0.2, 0.5, 0, -0.5), abs=0.03)
     assert float(rotation.input_value()) == pytest.approx(90, abs=3)
     assert page.evaluate("scrollY") == scrolled  # the finger moved the frame, not the page
     assert (
         "turned 90°" in page.locator(".sentence").inner_text() or "turned 8" in page.locator(".sentence").inner_text()
     )
     cells = [float(cell.replace("−", "-")) for cell in page.locator("table[aria-label=θ] td").all_inner_texts()]
-    assert cells == pytest.approx(theta_of(page), abs=0.006)
+    assert cells == pytest.approx(lab.theta_of(page), abs=0.006)
 
 
 def test_beside_the_frame_nothing_is_in_hand(hand):
     page, drag, half = hand
     board = page.locator(".board").bounding_box()
     drag(page, board["x"] + 6, board["y"] + board["height"] / 2, half / 2, 0)
-    assert theta_of(page) == list(IDENTITY)
+    assert lab.theta_of(page) == list(IDENTITY)
 
 
 def test_a_frame_stays_in_the_panel_and_zooms_out_when_let_go(hand):
@@ -197,7 +176,7 @@ def test_a_frame_stays_in_the_panel_and_zooms_out_when_let_go(hand):
         for px, py in places:
             assert board["x"] - 1 <= px <= board["x"] + board["width"] + 1
             assert board["y"] - 1 <= py <= board["y"] + board["height"] + 1
-    assert theta_of(page)[0] > 1.5
+    assert lab.theta_of(page)[0] > 1.5
 
 
 def test_every_handle_by_keyboard(path, open_page):
@@ -209,18 +188,18 @@ def test_every_handle_by_keyboard(path, open_page):
     assert all(name for _, name in names)
     page.locator(".handle").first.focus()
     page.keyboard.press("ArrowRight")
-    assert theta_of(page) == pytest.approx((1, 0, 0.05, 0, 1, 0))
+    assert lab.theta_of(page) == pytest.approx((1, 0, 0.05, 0, 1, 0))
     page.keyboard.press("Shift+ArrowLeft")
-    assert theta_of(page) == pytest.approx((1, 0, 0.04, 0, 1, 0))
+    assert lab.theta_of(page) == pytest.approx((1, 0, 0.04, 0, 1, 0))
     page.locator("[data-handle=bottom]").focus()
     page.keyboard.press("ArrowUp")
-    assert theta_of(page) == pytest.approx((1, 0, 0.04, 0, 0.975, -0.025))
+    assert lab.theta_of(page) == pytest.approx((1, 0, 0.04, 0, 0.975, -0.025))
     page.keyboard.press("Alt+ArrowRight")
-    assert theta_of(page)[1] == pytest.approx(0.025)
+    assert lab.theta_of(page)[1] == pytest.approx(0.025)
     page.locator("[data-handle=turn]").focus()
-    before = decompose(theta_of(page))["rotation"]
+    before = decompose(lab.theta_of(page))["rotation"]
     page.keyboard.press("ArrowRight")
-    assert decompose(theta_of(page))["rotation"] == pytest.approx(before + 5, abs=1e-4)
+    assert decompose(lab.theta_of(page))["rotation"] == pytest.approx(before + 5, abs=1e-4)
     assert "°" in page.locator("[data-handle=turn]").get_attribute("aria-label")
     for _ in range(20):  # the Tab key reaches every handle
         page.keyboard.press("Shift+Tab")
@@ -235,12 +214,12 @@ def test_shift_and_alt_constrain_and_shear(path, open_page):
     page = open_page(path)
     x, y = middle(page, "inside")
     by_mouse(page, x + 20, y + 20, 50, 20, key="Shift")
-    theta = theta_of(page)
+    theta = lab.theta_of(page)
     assert theta[5] == 0
     assert theta[2] > 0.3
     x, y = middle(page, "top")
     by_mouse(page, x, y, 56, 0, key="Alt")
-    assert theta_of(page)[1] == pytest.approx(-0.25, abs=0.02)
+    assert lab.theta_of(page)[1] == pytest.approx(-0.25, abs=0.02)
 
 
 def test_in_the_other_direction_the_frame_moves_all_the_same(path, open_page):
@@ -248,7 +227,7 @@ def test_in_the_other_direction_the_frame_moves_all_the_same(path, open_page):
     page.get_by_label("θ maps").select_option("input → output")
     x, y = middle(page, "inside")
     by_mouse(page, x + 20, y + 20, 33.6, 0)  # the frame to the right by 0.3
-    assert theta_of(page) == pytest.approx((1, 0, -0.3, 0, 1, 0), abs=0.02)
+    assert lab.theta_of(page) == pytest.approx((1, 0, -0.3, 0, 1, 0), abs=0.02)
     assert "moved left by 0.3" in page.locator(".sentence").inner_text()
 
 
@@ -259,6 +238,6 @@ def test_the_handles_of_a_small_frame_do_not_hide_each_other(hand):
     page.locator(".board").scroll_into_view_if_needed()
     x, y = middle(page, "inside")
     drag(page, x, y, 20, 0)
-    theta = theta_of(page)
+    theta = lab.theta_of(page)
     assert (theta[0], theta[4]) == pytest.approx((0.1, 0.1))
     assert theta[2] > 0.1

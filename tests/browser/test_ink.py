@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 import torch
-from strokes import DIGITS, InkPage, digit_at, playing, stroke
+from strokes import DIGITS, digit_at, playing, stroke
 
 from stncourse import load_digits, normalize
 
@@ -19,12 +19,6 @@ SPOIL = """([strokes, numbers]) => {
 @pytest.fixture(scope="module")
 def model():
     return playing()
-
-
-@pytest.fixture(scope="module")
-def ink(new_context):
-    """Function: lists of strokes -> images, as the browser draws them."""
-    return InkPage(new_context().new_page())
 
 
 def levels_of_a_line(start, end, width, size=SIZE):

@@ -1,8 +1,5 @@
 """The network in JavaScript says what torch says: its θ, its answers and its slopes, in a real browser."""
 
-import base64
-from importlib import resources
-
 import lab
 import pytest
 import torch
@@ -13,12 +10,6 @@ from stncourse.browser.scripts import joined
 
 COUNT = 1000
 MEAN, STD = 0.1307, 0.3081
-LOAD = """([weights, images]) => {
-    const from = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-    window.network = script.networkOf(from(weights), { size: 42, outputSize: 28, mean: 0.1307, std: 0.3081 });
-    const all = from(images), size = 42 * 42;
-    window.images = Array.from({ length: all.length / size }, (_, i) => all.subarray(i * size, (i + 1) * size));
-}"""
 ASK = """() => images.map((image) => {
     const { theta, seen, logProbabilities } = script.ask(network, image);
     return [theta, seen, logProbabilities].map((values) => Array.from(values));
@@ -56,8 +47,7 @@ def inputs(crooked):
 def page(new_context, crooked):
     page = new_context().new_page()
     lab.load_script(page, joined("browser/network.js"))
-    weights = (resources.files("stncourse") / "assets" / "stn_rts_linear.safetensors").read_bytes()
-    page.evaluate(LOAD, [base64.b64encode(data).decode() for data in (weights, crooked.numpy().tobytes())])
+    lab.load_network(page, crooked)
     return page
 
 

@@ -30,9 +30,7 @@ WARP = """([pixels, scene, theta]) => {
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory, open_page):
-    path = tmp_path_factory.mktemp("page") / "theta.html"
-    assert main(["playground", str(path)]) == 0
+def page(path, open_page):
     page = open_page(path)
     lab.load_script(page, joined("playground/theta.js"))
     return page
@@ -106,18 +104,8 @@ def test_a_browser_loads_the_scripts_as_they_lie_there(new_context, name):
     page.context.close()
 
 
-def drawn(page):
-    """Once the page has drawn."""
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-
-def theta_of(page):
-    drawn(page)
-    return [float(value) for value in page.locator("canvas[data-theta]").get_attribute("data-theta").split(",")]
-
-
 def assert_shows(page, number, **settings):
-    drawn(page)
+    lab.drawn(page)
     size = int(page.get_by_label("output px").input_value())
     shown = pixels_of(lab.picture_of(page.locator("canvas[data-theta]")), (size, size)).int()
     expected = render(IN_PAGE.images[number : number + 1], Settings(**settings)).pixels[0, 0].int()
@@ -171,15 +159,15 @@ def test_the_network_looks_and_its_answers_are_the_models(at_the_start):
     with torch.no_grad():
         inputs = normalize(IN_PAGE.images[:1])
         theta, answers = MODEL.stn.transform(inputs).theta.flatten().tolist(), MODEL(inputs)[0].exp().tolist()
-    lab.until(lambda: theta_of(page) == pytest.approx(theta, abs=1e-4), "the frame is there", 5)
-    assert_shows(page, 0, theta=theta_of(page), output_size=28)
+    lab.until(lambda: lab.theta_of(page) == pytest.approx(theta, abs=1e-4), "the frame is there", 5)
+    assert_shows(page, 0, theta=lab.theta_of(page), output_size=28)
     bars = page.locator(".answers li").evaluate_all("all => all.map(e => Number(e.dataset.p))")
     assert bars == pytest.approx(answers, abs=1e-3)
     page.get_by_label("follow").check()
     page.get_by_label("digit no.").fill("3")
     with torch.no_grad():
         theta = MODEL.stn.transform(normalize(IN_PAGE.images[3:4])).theta.flatten().tolist()
-    lab.until(lambda: theta_of(page) == pytest.approx(theta, abs=1e-4), "it follows", 5)
+    lab.until(lambda: lab.theta_of(page) == pytest.approx(theta, abs=1e-4), "it follows", 5)
     parameters = decompose(theta)
     assert float(page.get_by_label("rotation (°)").input_value()) == pytest.approx(parameters["rotation"], abs=0.51)
 
@@ -205,7 +193,7 @@ def test_a_slider_moved_while_the_frame_glides_has_it(at_the_start):
     page.wait_for_timeout(100)
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(800)
-    assert theta_of(page) == pytest.approx(compose(dict(zip(LIMITS, (1, 1, 1, 0, 0, 0), strict=True))), abs=1e-5)
+    assert lab.theta_of(page) == pytest.approx(compose(dict(zip(LIMITS, (1, 1, 1, 0, 0, 0), strict=True))), abs=1e-5)
 
 
 def network_theta(number):
@@ -225,21 +213,21 @@ def test_the_frame_glides_for_the_digit_that_is_there(at_the_start):
         }, 100);
     }""")
     page.wait_for_timeout(900)
-    assert theta_of(page) == list(IDENTITY)
+    assert lab.theta_of(page) == list(IDENTITY)
     assert_shows(page, 20, output_size=28)
 
 
 def test_who_moves_a_slider_is_not_followed_any_more(at_the_start):
     page = at_the_start
     page.get_by_label("follow").check()
-    lab.until(lambda: theta_of(page) == pytest.approx(network_theta(0), abs=1e-4), "it looks", 5)
+    lab.until(lambda: lab.theta_of(page) == pytest.approx(network_theta(0), abs=1e-4), "it looks", 5)
     page.get_by_label("preset").select_option("mirror")
-    assert theta_of(page) == [-1, 0, 0, 0, 1, 0]
+    assert lab.theta_of(page) == [-1, 0, 0, 0, 1, 0]
     assert not page.get_by_label("follow").is_checked()
     page.get_by_label("follow").check()
-    lab.until(lambda: theta_of(page) == pytest.approx(network_theta(0), abs=1e-4), "it looks", 5)
+    lab.until(lambda: lab.theta_of(page) == pytest.approx(network_theta(0), abs=1e-4), "it looks", 5)
     page.get_by_label("shift x (tx)").fill("0.5")
-    assert theta_of(page)[2] == 0.5
+    assert lab.theta_of(page)[2] == 0.5
     assert not page.get_by_label("follow").is_checked()
 
 
@@ -250,7 +238,7 @@ def test_to_look_ends_a_pull(at_the_start):
     page.wait_for_timeout(300)
     page.get_by_role("button", name="let the STN look").click()
     page.wait_for_timeout(1200)
-    assert theta_of(page) == pytest.approx(network_theta(0), abs=1e-4)
+    assert lab.theta_of(page) == pytest.approx(network_theta(0), abs=1e-4)
     assert page.get_by_role("button", name="let go").is_visible()
 
 
@@ -259,7 +247,7 @@ def test_at_an_empty_pad_there_is_nothing_to_look_at(at_the_start):
     page.get_by_role("button", name="draw a digit").click()
     page.get_by_role("button", name="let the STN look").click()
     page.wait_for_timeout(700)
-    assert theta_of(page) == list(IDENTITY)
+    assert lab.theta_of(page) == list(IDENTITY)
     assert "nothing to read" in page.locator(".verdict").inner_text()
 
 

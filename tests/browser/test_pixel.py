@@ -20,8 +20,7 @@ DIGITS = load_digits("test", source="offline").subset(slice(20))
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("pixel") / "theta.html"
     text = page_of(DIGITS, None)  # as the notebooks' playgrounds: input and output of 28×28
-    start = '"tool": "pixel", "pixel": [14, 5], '
-    path.write_text(text.replace('"digits": ', f'{start}"digits": ', 1), encoding="utf-8")
+    path.write_text(text.replace('"tool": "hand"', '"tool": "pixel", "pixel": [14, 5]', 1), encoding="utf-8")
     return path
 
 
@@ -35,17 +34,13 @@ def open_at(new_context, file):
         page = contexts[-1].new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(file.as_uri())
-        settle(page)
+        lab.drawn(page)
         return page
 
     yield open_it
     for context in contexts:
         context.close()
     assert problems == []
-
-
-def settle(page):
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def output_of(page):
@@ -60,7 +55,7 @@ def middle_of(page, row, column, size=28):
 
 def asked(page):
     """(row, column) of the pixel that asks, as the page says."""
-    settle(page)
+    lab.drawn(page)
     column, row = re.match(r"Output pixel at column (\d+), row (\d+): “", page.locator(".asks").inner_text()).groups()
     return int(row), int(column)
 
@@ -100,7 +95,7 @@ def test_by_keyboard(open_at):
     described = output_of(page).get_attribute("aria-description")
     assert described.startswith("Output pixel at column 0, row 0: “the colour at (")
     page.get_by_role("button", name="move the frame").click()
-    settle(page)
+    lab.drawn(page)
     assert output_of(page).evaluate("canvas => [canvas.tabIndex, canvas.hasAttribute('aria-description')]") == [
         -1,
         False,
@@ -131,7 +126,7 @@ ENDS = """() => {
 
 def assert_arrow_from(page, row, column, place):
     """The mark lies around the output pixel, the arrow begins at its edge, and its tip is at `place` on the ruler."""
-    settle(page)
+    lab.drawn(page)
     ends, box = page.evaluate(ENDS), page.locator(".board").bounding_box()
     x, y = middle_of(page, row, column)
     left, top, width, height = ends["mark"]
@@ -168,7 +163,7 @@ def test_the_neighbours_are_outlined_on_the_input(open_at):
         return picture.getpixel(tuple(place))[:3]
 
     page.get_by_label("shift x (tx)").fill("0.4")
-    settle(page)
+    lab.drawn(page)
     # Columns 10 and 11, rows 14 and 15 are outlined: at the left edge, and at the lower one.
     for place in [(9.5, 14.5), (10.5, 15.5)]:
         assert at(*place) == (255, 159, 28)
@@ -234,7 +229,7 @@ def test_all_is_read_in_both_themes(open_at, scheme):
 def test_the_piece_shows_the_pixels_around_the_place(open_at):
     page = open_at()
     page.get_by_label("shift x (tx)").fill("0.4")
-    settle(page)
+    lab.drawn(page)
     canvas = page.locator("canvas.piece")
     picture = lab.picture_of(canvas)
     for row in range(13, 17):

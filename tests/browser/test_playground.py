@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 import torch.nn.functional as F
-from lab import drag, errors_in, is_outside, until
+from lab import drag, errors_in, is_outside, theta_of, until
 
 from stncourse import normalize, theta_playground
 from stncourse.playground.parameters import IDENTITY, PRESETS
@@ -235,15 +235,11 @@ def middle(playground, handle):
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
-def drawn_theta(playground):
-    return [float(value) for value in playground.image.get_attribute("data-theta").split(",")]
-
-
 def test_what_the_hand_does_is_in_sliders_boxes_bars_and_python(by_hand):
     playground = by_hand.playground()
     x, y = middle(playground, "bottom right")
     drag(by_hand.page, x, y, by=(-112, -56))
-    theta = drawn_theta(playground)
+    theta = theta_of(playground.root)
     assert theta == pytest.approx((0.5, 0, -0.5, 0, 0.75, -0.25), abs=0.03)
     wait_until_right(playground, theta, tolerance=1e-4)
     assert playground.slider_value("scale x") == pytest.approx(theta[0], abs=0.03)
@@ -278,11 +274,11 @@ def test_the_hand_does_not_wait_for_the_kernel(by_hand):
     for step in range(5):
         drag(by_hand.page, x + 12 + 10 * step, y + 12, by=(10, 0))
     assert by_hand.busy()
-    theta = drawn_theta(playground)
+    theta = theta_of(playground.root)
     assert theta[2] == pytest.approx(50 / 112, abs=0.05)
     until(lambda: not by_hand.busy(), "the cell ends", 30)
     wait_until_right(playground, theta, tolerance=1e-4)  # and no echo moves it back
-    assert drawn_theta(playground) == theta
+    assert theta_of(playground.root) == theta
 
 
 def test_another_digit_forgets_verdict_and_frame(by_hand):
@@ -291,4 +287,4 @@ def test_another_digit_forgets_verdict_and_frame(by_hand):
     until(lambda: "Score:" in playground.message(), "a verdict", 15)
     playground.button("another digit").click()
     until(lambda: playground.message() == "", "no verdict", 15)
-    until(lambda: drawn_theta(playground) == list(IDENTITY), "the frame it started with", 15)
+    until(lambda: theta_of(playground.root) == list(IDENTITY), "the frame it started with", 15)

@@ -1,26 +1,17 @@
 """The tool "pull": the browser's descents are autograd's, and all of it works by mouse, touch and keyboard."""
 
-import base64
 import functools
-from importlib import resources
 
 import lab
 import pytest
 import torch
 
 from stncourse import affine_theta, load_pretrained
-from stncourse.__main__ import main
 from stncourse.browser.scripts import joined
 from stncourse.playground.opponent import default_digits
 from stncourse.playground.parameters import IDENTITY
 from stncourse.playground.pull import pull, slopes
 
-LOAD = """([weights, images]) => {
-    const from = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-    window.network = script.networkOf(from(weights), { size: 42, outputSize: 28, mean: 0.1307, std: 0.3081 });
-    const all = from(images), size = 42 * 42;
-    window.images = Array.from({ length: all.length / size }, (_, i) => all.subarray(i * size, (i + 1) * size));
-}"""
 DESCEND = """([number, theta, label, stepSize, steps]) => {
     const descent = script.descentFrom(network, images[number], theta, label);
     for (let i = 0; i < steps; i++) script.stepDown(descent, stepSize);
@@ -65,8 +56,7 @@ def script(new_context):
         lab.load_script(page, joined(name))
         page.evaluate("window.parts = { ...window.parts, ...script }")
     page.evaluate("window.script = parts")
-    weights = (resources.files("stncourse") / "assets" / "stn_rts_linear.safetensors").read_bytes()
-    page.evaluate(LOAD, [base64.b64encode(data).decode() for data in (weights, digits().images.numpy().tobytes())])
+    lab.load_network(page, digits().images)
     return page
 
 
@@ -120,13 +110,6 @@ def test_at_a_kink_each_place_takes_one_of_its_sides(script):
 # The page
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("page") / "theta.html"
-    assert main(["playground", str(path)]) == 0
-    return path
-
-
 @pytest.fixture
 def open_tool(path, new_context):
     """Function: number of a digit, options of a browser -> the page, with the tool in hand."""
@@ -149,11 +132,6 @@ def open_tool(path, new_context):
 
 def button(page, name):
     return page.get_by_role("button", name=name, exact=True)
-
-
-def theta_of(page):
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return [float(value) for value in page.locator("canvas[data-theta]").get_attribute("data-theta").split(",")]
 
 
 def ending(page, seconds=60):
@@ -191,18 +169,18 @@ def test_one_step_and_back(open_tool, hand):
     assert blue(page) > 100
     for step in (1, 2, 3):
         press("one step")
-        assert theta_of(page) == pytest.approx(expected.theta[step].flatten().tolist(), abs=2e-6)
+        assert lab.theta_of(page) == pytest.approx(expected.theta[step].flatten().tolist(), abs=2e-6)
         assert f"{100 * expected.probability[step]:.0f} % sure of “4”" in page.locator(".pull .now").inner_text()
     assert "after 3 steps" in page.get_by_role("img", name="How sure of “4”").get_attribute("aria-label")
     slider = float(page.get_by_label("shift y (ty)").input_value())
     assert slider == pytest.approx(expected.theta[3][1, 2].item(), abs=0.03)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     press("back to the start")
-    assert theta_of(page) == list(IDENTITY)
+    assert lab.theta_of(page) == list(IDENTITY)
     page.locator("select.step-size").select_option("0.02")
     press("one step")
     longer = by_autograd(2, IDENTITY, step_size=0.02, steps=1).theta[1].flatten().tolist()
-    assert theta_of(page) == pytest.approx(longer, abs=2e-6)
+    assert lab.theta_of(page) == pytest.approx(longer, abs=2e-6)
 
 
 def test_let_go_it_arrives(open_tool):
@@ -212,9 +190,9 @@ def test_let_go_it_arrives(open_tool):
     assert ending(page) == "Arrived: the classifier is 99 % sure of “0”."
     assert "“0”, 99." in page.locator(".verdict").inner_text()
     assert button(page, "let go").is_visible()
-    assert theta_of(page) != list(IDENTITY)
+    assert lab.theta_of(page) != list(IDENTITY)
     move(page, x=-0.4)
-    assert theta_of(page)[2] == pytest.approx(-0.4)
+    assert lab.theta_of(page)[2] == pytest.approx(-0.4)
     assert page.locator(".pull .now").inner_text().startswith("At the start")  # another start: another curve
     assert page.locator(".pull .ending").inner_text() == ""
 
@@ -229,11 +207,11 @@ def test_stuck_and_in_the_dark(open_tool):
     move(page, x=2, y=-2)
     assert page.locator(".pull .arrows").inner_text() == "No arrows: no slope."
     assert blue(page) == 0
-    before = theta_of(page)
+    before = lab.theta_of(page)
     for name in ("let go", "one step"):
         button(page, name).click()
         assert ending(page) == "The frame sees only black: no slope, no step."
-        assert theta_of(page) == pytest.approx(before, abs=1e-9)
+        assert lab.theta_of(page) == pytest.approx(before, abs=1e-9)
 
 
 def test_another_digit_pulls_elsewhere(open_tool):
@@ -244,9 +222,9 @@ def test_another_digit_pulls_elsewhere(open_tool):
         page.locator("select.target").select_option(target)
         button(page, "let go").click()
         assert ending(page) == f"Arrived: the classifier is 99 % sure of “{target}”."
-        ends[target] = theta_of(page)
+        ends[target] = lab.theta_of(page)
         button(page, "back to the start").click()
-        assert theta_of(page) == list(IDENTITY)
+        assert lab.theta_of(page) == list(IDENTITY)
     assert max(abs(a - b) for a, b in zip(*ends.values(), strict=True)) > 0.2
     page.get_by_label("digit no.").fill("2")
     lab.until(lambda: page.locator("select.target").input_value() == "4", "another image, another truth")
@@ -255,7 +233,7 @@ def test_another_digit_pulls_elsewhere(open_tool):
 def test_who_moves_the_frame_ends_the_descent(open_tool):
     page = open_tool(2)
     page.locator("select.target").select_option("6")  # a long way, wherever it begins
-    theta_of(page)
+    lab.theta_of(page)
     follow = page.get_by_label("follow").element_handle()
     # The frame glides off, and is let go on its way.
     glides = "async (go, follow) => { follow.click(); await new Promise((on) => setTimeout(on, 150)); go.click(); }"
@@ -266,17 +244,17 @@ def test_who_moves_the_frame_ends_the_descent(open_tool):
     assert button(page, "stop").is_visible()  # nothing else moves it
     move(page, x=0.5)
     lab.until(button(page, "let go").is_visible, "it stops")
-    assert theta_of(page)[2] == pytest.approx(0.5)
+    assert lab.theta_of(page)[2] == pytest.approx(0.5)
     button(page, "let go").click()
     button(page, "stop").click()
-    stopped = theta_of(page)
+    stopped = lab.theta_of(page)
     page.wait_for_timeout(200)
-    assert theta_of(page) == stopped
+    assert lab.theta_of(page) == stopped
     button(page, "let go").click()
     button(page, "move the frame").click()
-    moved = theta_of(page)
+    moved = lab.theta_of(page)
     page.wait_for_timeout(200)
-    assert theta_of(page) == moved
+    assert lab.theta_of(page) == moved
 
 
 def test_other_sampling_than_the_networks(open_tool):
@@ -298,7 +276,7 @@ def test_other_sampling_than_the_networks(open_tool):
 
 def test_who_prefers_no_motion_sees_the_end_at_once(open_tool):
     page = open_tool(1, reduced_motion="reduce")
-    theta_of(page)
+    lab.theta_of(page)
     page.evaluate("""() => {
         window.seen = new Set();
         const canvas = document.querySelector("canvas[data-theta]");
@@ -306,7 +284,7 @@ def test_who_prefers_no_motion_sees_the_end_at_once(open_tool):
     }""")
     button(page, "let go").click()
     assert ending(page).startswith("Arrived")
-    theta_of(page)
+    lab.theta_of(page)
     assert page.evaluate("seen.size") <= 2  # the start, drawn once more, and the end
 
 
