@@ -34,6 +34,7 @@ _NOTEBOOKS = {
     "10_paper_results": "The paper's results",
     "11_when_stns_fail": "When STNs fail",
     "12_your_own_experiments": "Your own experiments",
+    "13_many_things": "Many things",
 }
 #: Their titles, by their first two digits.
 NOTEBOOKS = {name[:2]: title for name, title in _NOTEBOOKS.items()}
