@@ -11,7 +11,7 @@ from stncourse.transformer.grids import affine_grid
 from stncourse.transformer.sampling import Sampler
 from stncourse.transformer.theta import affine_theta
 
-_CANVAS = 64
+_DIGIT, _CANVAS = 28, 64
 
 
 class Pairs(NamedTuple):
@@ -107,16 +107,17 @@ def two_in_one(digits, count, generator=None):
     (torch.Size([5, 1, 64, 64]), torch.Size([5, 2]))
     """
     chosen = _two_of(digits, count, generator)
-    side = digits.images.shape[-1]
+    if digits.images.shape[-2:] != (_DIGIT, _DIGIT):
+        raise ValueError(f"digits: expected images of {_DIGIT}×{_DIGIT}, got {digits!r}")
     drawn = torch.rand(3, 2 * len(chosen), generator=generator, dtype=torch.float32, device="cpu")
     magnification = 0.6 + 0.4 * drawn[0]
     # Half a digit, and half a half of the canvas, in the canvas's normalised units.
-    half, middle = magnification * side / _CANVAS, torch.tensor([-0.5, 0.5]).repeat(len(chosen))
+    half, middle = magnification * _DIGIT / _CANVAS, torch.tensor([-0.5, 0.5], device="cpu").repeat(len(chosen))
     x = middle + (0.5 - half) * (2 * drawn[1] - 1)
     y = (1 - half) * (2 * drawn[2] - 1)
-    theta = affine_theta(scale=1 / half, size=(side, side))
-    theta[:, 0, 2], theta[:, 1, 2] = -x / half, -y / half  # input = (output - centre) / half
-    grid = affine_grid(theta, (_CANVAS, _CANVAS))
+    # The point on the digit that a pixel of the canvas shows: (pixel - centre) / half.
+    theta = affine_theta(scale=1 / half, translation=(-x / half, -y / half))
+    grid = affine_grid(theta, (_CANVAS, _CANVAS)).to(digits.images.device)
     placed = Sampler()(digits.images[chosen].flatten(0, 1).float(), grid)
     images = placed.unflatten(0, (len(chosen), 2)).amax(1)
     return Digits(images.round().to(torch.uint8), digits.labels[chosen], digits.source)
