@@ -9,10 +9,12 @@ from stncourse._own_path import without_working_folder
 sys.path[:] = without_working_folder(sys.path)
 
 import argparse
+import functools
 from pathlib import Path
 
 from stncourse import __version__
 from stncourse import _arguments as arguments
+from stncourse.paper import EXPERIMENTS
 
 
 def main(words=None):
@@ -58,22 +60,27 @@ def _add_reproduce(commands):
     reproduce = commands.add_parser(
         "reproduce", help="train the paper's networks, beside the paper's figures", description=_reproduce.__doc__
     )
-    reproduce.add_argument("what", choices=("table1",))
+    experiments = reproduce.add_subparsers(dest="experiment", required=True, metavar="experiment")
+    for name, what in EXPERIMENTS.items():
+        _add_experiment(
+            experiments.add_parser(name, help=what, description=f"{_reproduce.__doc__} Here: {what}."), name
+        )
+
+
+def _add_experiment(reproduce, name):
     reproduce.add_argument(
         "--cells",
         nargs="+",
-        type=arguments.cells,
+        type=functools.partial(arguments.cells, name),
         metavar="CELL",
-        help='MODEL/DISTORTION, * for anything: "CNN/R" "ST-CNN*/RTS"',
+        help='MODEL/COLUMN of the table, * for anything: "CNN/*" "ST-*"',
     )
     reproduce.add_argument("--budget", choices=("quick", "standard", "full"), default="quick")
     reproduce.add_argument(
         "--seeds", type=arguments.positive, metavar="N", help="seeds 0 to N - 1; default: the budget's"
     )
     reproduce.add_argument("--device", type=arguments.device, default="auto", help="auto, cpu, cuda, mps")
-    reproduce.add_argument(
-        "--out", type=arguments.folder, default="table1", metavar="FOLDER", help="default: %(default)s"
-    )
+    reproduce.add_argument("--out", type=arguments.folder, default=name, metavar="FOLDER", help="default: %(default)s")
     reproduce.add_argument("--source", choices=("auto", "mnist", "offline"), default="auto")
     reproduce.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the classifiers")
     reproduce.add_argument(
@@ -201,23 +208,24 @@ def _written(name, path, write):
 
 
 def _reproduce(options):
-    """Train cells of the paper's table 1, one JSON each. Ctrl-C stops it; the same command goes on."""
+    """Train cells of a table of the paper, one JSON each. Ctrl-C stops it; the same command goes on."""
     import stncourse
-    from stncourse.paper.cells import table
-    from stncourse.paper.table1 import reproduce
+    from stncourse.paper import named
+    from stncourse.paper.runs import reproduce
 
+    experiment = named(options.experiment)
     cells = options.cells and list(dict.fromkeys(cell for named in options.cells for cell in named))
     try:
         train, test = (stncourse.load_digits(split, options.source) for split in ("train", "test"))
         choices = {name: getattr(options, name) for name in ("budget", "seeds", "device", "precision", "measured_on")}
-        results = reproduce(train, test, options.out, cells, **choices)
+        results = reproduce(experiment, train, test, options.out, cells, **choices)
     except KeyboardInterrupt as interruption:
         print(str(interruption) or "interrupted", file=sys.stderr)
         return 130
     except (ValueError, FloatingPointError, OSError) as error:  # no digits, other runs in the folder, a full disk
         print(error, file=sys.stderr)
         return 1
-    print(table(results))
+    print(experiment.paper.text(results))
     return 0
 
 

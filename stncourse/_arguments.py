@@ -25,12 +25,12 @@ def whole_number(text, minimum):
     return int(text)
 
 
-def cells(text):
-    """The cells that a pattern names."""
-    from stncourse.paper.cells import choose_cells
+def cells(experiment, text):
+    """The cells that a pattern names, of an experiment."""
+    from stncourse.paper import named
 
     try:
-        return choose_cells([text])
+        return named(experiment).paper.choose([text])
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error).removeprefix("cells: ")) from error
 

@@ -164,7 +164,7 @@ def nothing_is_done(monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("it went on")
 
-    ours = "data.mnist.load_digits", "training.fit.fit", "paper.table1.reproduce", "playground.page.page"
+    ours = "data.mnist.load_digits", "training.fit.fit", "paper.runs.reproduce", "playground.page.page"
     for name in ours:  # first, so that none of them is imported with what fails in it, and keeps it
         importlib.import_module(f"stncourse.{name.rpartition('.')[0]}")
     for name in ("load_digits", *ours):

@@ -1,1 +1,13 @@
 """The paper's experiments, trained again."""
+
+from importlib import import_module
+
+#: Name -> what it trains, in a few words. ``stncourse/paper/NAME.py`` has an ``EXPERIMENT``.
+EXPERIMENTS = {
+    "table1": "the table of distorted digits (section 4.1)",
+}
+
+
+def named(name):
+    """The :class:`stncourse.paper.experiment.Experiment` of a name in ``EXPERIMENTS``."""
+    return import_module(f"stncourse.paper.{name}").EXPERIMENT

@@ -1,4 +1,4 @@
-"""How much to spend on a cell of the paper's table."""
+"""How much to spend on a cell; the budgets of the paper's table 1."""
 
 from dataclasses import dataclass
 
@@ -21,18 +21,24 @@ _RECIPE = Recipe(
 
 @dataclass(frozen=True)
 class Budget:
-    """How much to spend on a cell. Every model gets the same on the same distortion."""
+    """How much to spend on a cell. Every model gets the same in the same column."""
 
     name: str
-    epochs: dict  #: distortion -> epochs
+    epochs: dict  #: column -> epochs
     cells: tuple  #: those that are trained unless others are asked for
     seeds: int  #: how many, unless asked otherwise
-    batch_size: int = _RECIPE.batch_size
+    batch_size: int | None = None  #: None for the recipe's own
     chosen: str = ""  #: how the hyperparameters were chosen
+    base: Recipe = _RECIPE  #: all but the epochs; its name is the experiment's
 
-    def recipe(self, kind):
-        """The :class:`stncourse.Recipe` for a distortion."""
-        return _RECIPE.but(name=f"table1 {self.name}", epochs=self.epochs[kind], batch_size=self.batch_size)
+    def __post_init__(self):
+        if self.batch_size is None:
+            object.__setattr__(self, "batch_size", self.base.batch_size)
+
+    def recipe(self, column):
+        """The :class:`stncourse.Recipe` for a column."""
+        name = f"{self.base.name} {self.name}"
+        return self.base.but(name=name, epochs=self.epochs[column], batch_size=self.batch_size)
 
 
 _CHOSEN = (

@@ -1,8 +1,7 @@
-"""The paper's table 1: its cells, what each costs, and their results as files."""
+"""Cells of the paper's tables as files, and those of table 1 that ship with the course."""
 
 import json
 import math
-from fnmatch import fnmatchcase
 from importlib import resources
 from statistics import fmean, stdev
 
@@ -14,6 +13,7 @@ from stncourse.data.distortions import distort
 from stncourse.networks.weights import load_weights
 from stncourse.paper.networks import PAPER_MODELS, PaperNetwork
 from stncourse.paper.paired import unpack
+from stncourse.paper.paper_table import PaperTable
 
 #: The columns of the table.
 DISTORTIONS = ("R", "RTS", "P", "E", "TC")
@@ -39,37 +39,16 @@ CELLS = tuple(
     if models is not PAPER_MODELS or "FCN" in model
 )
 
+TABLE1 = PaperTable(PAPER, DISTORTIONS, CELLS)
 
-def choose_cells(patterns):
-    """The cells that patterns name, each once, in the order of the patterns.
 
-    Args:
-        patterns: like ``"CNN/R"``, with ``*`` for anything: ``"ST-CNN*/R"``, ``"*/TC"``; a model or a distortion alone
-            means all its cells.
-
-    Returns:
-        list of (model, distortion).
-
-    Raises:
-        ValueError: a pattern names no cell.
+def choose_cells(patterns, paper=TABLE1):
+    """The cells that patterns name; see :meth:`stncourse.paper.paper_table.PaperTable.choose`.
 
     >>> choose_cells(["CNN/R", "ST-CNN*/P"])
     [('CNN', 'R'), ('ST-CNN Aff', 'P'), ('ST-CNN TPS', 'P'), ('ST-CNN Proj', 'P')]
     """
-    chosen = []
-    for pattern in patterns:
-        fitting = [
-            (model, kind)
-            for model, kind in CELLS
-            if any(fnmatchcase(name, pattern) for name in (f"{model}/{kind}", model, kind))
-        ]
-        if not fitting:
-            names = ", ".join(PAPER_MODELS)
-            raise ValueError(
-                f"cells: expected MODEL/DISTORTION with {names} and {', '.join(DISTORTIONS)}, got {pattern!r}"
-            )
-        chosen += fitting
-    return list(dict.fromkeys(chosen))
+    return paper.choose(patterns)
 
 
 # A cell as a file
@@ -84,18 +63,20 @@ def _slug(model, kind):
     return f"{model.replace(' ', '-')}_{kind}".lower()
 
 
-def read_cell(path):
+def read_cell(path, paper=TABLE1):
     """Read a cell's JSON, and refuse what contradicts itself.
 
     Args:
         path: the file.
+        paper: the :class:`stncourse.paper.paper_table.PaperTable` that the cell belongs to.
 
     Returns:
-        dict: ``model``, ``distortion``, ``error`` (``mean``, ``std`` (None for one seed), ``seeds``, a list of errors
-        in %), ``steps``, ``batch``, ``parameters``, ``seconds`` (of one run, the mean), ``hardware``, ``versions``,
-        ``date``; and for whoever wants to know exactly ``budget``, ``recipe``, ``precision``, ``measured_on``,
-        ``train_digits``, ``test_digits``, ``chosen`` and ``runs``, one dict per seed, with ``wrong``, the
-        digits it got wrong (:func:`stncourse.paper.paired.wrong_of`), where they were noted.
+        dict: ``model``, ``distortion`` (or what the columns of its table are), ``error`` (``mean``, ``std`` (None for
+        one seed), ``seeds``, a list of errors in %), ``steps``, ``batch``, ``parameters``, ``seconds`` (of one run, the
+        mean), ``hardware``, ``versions``, ``date``; and for whoever wants to know exactly ``budget``, ``recipe``,
+        ``precision``, ``measured_on``, ``train_digits``, ``test_digits``, ``chosen`` and ``runs``, one dict per seed,
+        with ``wrong``, the images it got wrong (:func:`stncourse.paper.paired.wrong_of`), where they were noted, and
+        ``facts``, what else the experiment measured.
 
     Raises:
         FileNotFoundError: no such file. ValueError: it is not a whole and sound cell; the message says what is wrong.
@@ -105,14 +86,13 @@ def read_cell(path):
         cell = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"path: expected a cell's JSON, {path.name} is none, or not a whole one ({error})") from error
-    if problem := _problem(cell):
+    if problem := _problem(cell, paper):
         raise ValueError(f"path: expected a cell's JSON, in {path.name} {problem}")
     return cell
 
 
 _FIELDS = {
     "model": str,
-    "distortion": str,
     "error": dict,
     "steps": int,
     "batch": int,
@@ -132,17 +112,17 @@ _FIELDS = {
 }
 
 
-def _problem(cell):
+def _problem(cell, paper=TABLE1):
     """What is wrong with a cell, in words; None if nothing is."""
     if not isinstance(cell, dict):
         return f"is {_check.describe(cell)}"
-    for name, kind in _FIELDS.items():
+    for name, kind in (_FIELDS | {paper.column: str}).items():
         if name not in cell:
             return f"{name!r} is missing"
         if not isinstance(cell[name], kind) or isinstance(cell[name], bool):
             return f"{name!r} is {_check.describe(cell[name])}"
-    if (cell["model"], cell["distortion"]) not in CELLS:
-        return f"there is no cell {cell['model']!r} on {cell['distortion']!r}"
+    if (cell["model"], cell[paper.column]) not in paper.cells:
+        return f"there is no cell {cell['model']!r} on {cell[paper.column]!r}"
     for name in ("steps", "batch", "parameters", "train_digits", "test_digits"):
         if cell[name] < 1:
             return f"{name!r} is {cell[name]}"
@@ -185,8 +165,8 @@ def summary_of(runs):
     }
 
 
-def read_results(folder):
-    """All cells in a folder.
+def read_results(folder, paper=TABLE1):
+    """All cells of a table in a folder.
 
     Returns:
         dict, (model, distortion) -> cell as in :func:`read_cell`.
@@ -196,8 +176,8 @@ def read_results(folder):
     """
     results = {}
     for path in sorted(_check.path("folder", folder).glob("*.json")):
-        cell = read_cell(path)
-        key = cell["model"], cell["distortion"]
+        cell = read_cell(path, paper)
+        key = cell["model"], cell[paper.column]
         if path.name != cell_path(folder, *key).name:
             raise ValueError(f"path: expected a cell's JSON under its own name, {path.name} holds {key}")
         results[key] = cell
@@ -264,36 +244,10 @@ def write_json(path, value):
         file.write(text)
 
 
-# The table
-
-
-def table(results):
-    """The paper's table and ours, as text (Markdown): error in %, mean ± std over the seeds.
-
-    Args:
-        results: dict, (model, distortion) -> cell.
-
-    Returns:
-        str. A cell that was not run says so.
+def table(results, paper=TABLE1):
+    """The paper's table and ours, as text; see :meth:`stncourse.paper.paper_table.PaperTable.text`.
 
     >>> print(table({}).splitlines()[2])
-    | FCN         | 2.1 / not run | 5.2 / not run | 3.1 / not run | 3.2 / not run | 13.2 / not run |
+    | FCN          | 2.1 / not run | 5.2 / not run | 3.1 / not run | 3.2 / not run | 13.2 / not run |
     """
-    rows = [["paper / ours", *DISTORTIONS], ["---"] * (1 + len(DISTORTIONS))]
-    for model in PAPER_MODELS:
-        ours = [_ours(results.get((model, kind))) for kind in DISTORTIONS]
-        rows.append(
-            [model, *(f"{PAPER[model].get(kind, '–')} / {o}" for kind, o in zip(DISTORTIONS, ours, strict=True))]
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in rows
-    )
-
-
-def _ours(cell):
-    if cell is None:
-        return "not run"
-    error = cell["error"]
-    spread = "" if error["std"] is None else f" ± {error['std']:.2f}"
-    return f"{error['mean']:.2f}{spread}"
+    return paper.text(results)

@@ -31,7 +31,8 @@ from stncourse.paper.cells import (
     read_results,
     table,
 )
-from stncourse.paper.table1 import reproduce, split_digits
+from stncourse.paper.runs import split_digits
+from stncourse.paper.table1 import reproduce
 
 TINY = Budget("tiny", dict.fromkeys(DISTORTIONS, 2), (("FCN", "R"),), 1, batch_size=32, chosen="by dice")
 kinds = pytest.mark.parametrize("kind", DISTORTIONS)
@@ -139,7 +140,7 @@ def test_validation_never_looks_at_the_test_digits(run, digits):
 PROGRAM = """
 import os, signal, sys
 import torch
-import stncourse, stncourse.paper.table1
+import stncourse, stncourse.paper.runs
 from stncourse.paper.cells import DISTORTIONS
 from stncourse.__main__ import main
 
@@ -219,7 +220,7 @@ def test_seeds_that_another_process_adds_meanwhile_are_kept(run, tmp_path, monke
         path.write_text(json.dumps(cell), encoding="utf-8")
         return history
 
-    monkeypatch.setattr("stncourse.paper.table1.fit", fit_while_others_write)
+    monkeypatch.setattr("stncourse.paper.runs.fit", fit_while_others_write)
     runs = run(seeds=2)["FCN", "R"]["runs"]
     assert [entry["seed"] for entry in runs] == [0, 1, 2]
     assert len(runs[1]["train_loss"]) == 2  # our own seed 1, trained; the other's has no losses
