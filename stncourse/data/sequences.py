@@ -107,8 +107,8 @@ def _weights(pixels, side, start, size):
     """
     scale = (pixels / side)[..., None, None]
     wanted = (torch.arange(size, **_DRAWN)[:, None] + 0.5 - start[..., None, None]) * scale - 0.5
-    reach = 4  # pixels around the square, black ones: a triangle sums to 1 with them
-    distance = (wanted - torch.arange(-reach, pixels + reach, **_DRAWN)).abs()
-    weights = (1 - distance / scale.clamp(min=1)).clamp(min=0)
-    weights = weights / weights.sum(-1, keepdim=True).clamp(min=1e-9)
-    return weights[..., reach:-reach].float()
+    reach = 2 * -(-pixels // int(_SMALLEST))  # pixels around the square, black ones: with them a triangle is whole
+    there = torch.arange(-reach, pixels + reach, dtype=torch.float32, device="cpu")
+    weights = (1 - (wanted.float() - there).abs() / scale.float().clamp(min=1)).clamp(min=0)
+    weights = weights / weights.sum(-1, keepdim=True).clamp(min=1e-6)
+    return weights[..., reach:-reach]

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stncourse import _check
+from stncourse._precision import at_least_float32
 from stncourse.data.digits import BACKGROUND
 from stncourse.data.sequences import LONGEST, NONE
 from stncourse.paper.networks import PRECISIONS
@@ -20,8 +21,10 @@ from stncourse.transformer.spatial_transformer import SpatialTransformer, Transf
 
 SEQUENCE_MODELS = ("CNN", "ST-CNN Single", "ST-CNN Multi", "Recurrent")
 
+_HANDED_ON = 64  # pixels on a side, at most, that a transformer in front hands on
 _WIDTHS = (16, 32, 48, 64)  # channels of the four convolutions
 _HIDDEN = 256
+_LOOK = 24  # pixels on a side of what the recurrent one reads
 _SMALLEST = 32  # pixels on a side, below which the convolutions leave nothing
 
 
@@ -36,7 +39,8 @@ class SequenceNetwork(nn.Module):
       feature maps; each localization network has linear layers of 32 units only, as in the paper, on features that are
       averaged to 16×16 or 8×8.
 
-    All transforms are affine and start at the identity. Outside an image lies background, outside a feature map 0.
+    All transforms are affine and start at the identity. Outside an image lies background, outside a feature map 0. Of a
+    larger image the first transformer hands on 64×64 pixels: it may look at a part of it with all of them.
 
     Args:
         name: one of ``stncourse.paper.sequence_networks.SEQUENCE_MODELS`` but ``"Recurrent"``.
@@ -48,8 +52,8 @@ class SequenceNetwork(nn.Module):
             where the processor knows it. Localization networks, θ, grids and samplers are float32 always.
 
     Attributes:
-        transformers: a ModuleList of four :class:`stncourse.SpatialTransformer` or None's stand-in, ``nn.Identity``:
-            what each convolution is preceded by.
+        transformers: what stands before each of the four convolutions: a :class:`stncourse.SpatialTransformer`, or
+            ``nn.Identity``.
 
     Convention:
         normalised images ``(N, C, H, W)`` -> log-probabilities ``(N, 5, 11)``, float32; class 10 is "no digit". θ maps
@@ -64,19 +68,17 @@ class SequenceNetwork(nn.Module):
 
     def __init__(self, name, image_size=64, channels=1, padding_value=BACKGROUND, dropout=0.0, precision="float32"):
         super().__init__()
-        _check.choice("name", name, SEQUENCE_MODELS[:3])
+        self.name = _check.choice("name", name, SEQUENCE_MODELS[:3])
         self.image_size = size = _check.image_size("image_size", image_size, minimum=_SMALLEST)
         self.channels = _check.positive_int("channels", channels)
         self.precision = _check.choice("precision", precision, PRECISIONS)
         self.transformers, self.stages = nn.ModuleList(), nn.ModuleList()
         for number, width in enumerate(_WIDTHS):
-            inside = name == "ST-CNN Multi"
-            if number == 0 and name == "ST-CNN Single":
-                transformer = _transformer(_convolutional(size, channels), padding_value)
-            elif inside:
-                transformer = _transformer(_linear(size, channels), 0.0 if number else padding_value)
-            else:
-                transformer = nn.Identity()
+            transformer = nn.Identity()
+            if name == "ST-CNN Multi" or (name == "ST-CNN Single" and number == 0):
+                localization = (_linear if name == "ST-CNN Multi" else _convolutional)(size, channels)
+                size = tuple(min(side, _HANDED_ON) for side in size)
+                transformer = _transformer(localization, 0.0 if number else padding_value, size)
             self.transformers.append(transformer)
             self.stages.append(_stage(number, channels, width))
             channels, size = width, _after(number, size)
@@ -84,12 +86,10 @@ class SequenceNetwork(nn.Module):
 
     def forward(self, images):
         """``(N, C, H, W)`` images -> log-probabilities ``(N, 5, 11)``."""
-        scores = self.head_of(self.features(images))
-        return F.log_softmax(scores.float().unflatten(1, (LONGEST, NONE + 1)), dim=2)
-
-    def head_of(self, features):
-        with torch.autocast(features.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            return self.head(features)
+        features = self.features(images)
+        with _in_bfloat16(self, features):
+            scores = self.head(features)
+        return F.log_softmax(at_least_float32(scores).unflatten(1, (LONGEST, NONE + 1)), dim=2)
 
     def features(self, images):
         """``(N, C, H, W)`` images -> what the last convolution makes of them, ``(N, 64, H', W')``."""
@@ -97,10 +97,17 @@ class SequenceNetwork(nn.Module):
         x = images
         for transformer, stage in zip(self.transformers, self.stages, strict=True):
             if isinstance(transformer, SpatialTransformer):
-                x = transformer(x.float())
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+                x = transformer(at_least_float32(x))
+            with _in_bfloat16(self, x):
                 x = stage(x)
         return x
+
+    @property
+    def stn(self):
+        """The transformer of ``"ST-CNN Single"``, the list of four of ``"ST-CNN Multi"``; None for ``"CNN"``."""
+        return (
+            None if self.name == "CNN" else self.transformers[0] if self.name == "ST-CNN Single" else self.transformers
+        )
 
 
 class RecurrentReader(nn.Module):
@@ -143,9 +150,9 @@ class RecurrentReader(nn.Module):
     def forward(self, images):
         """``(N, C, H, W)`` images -> log-probabilities ``(N, 5, 11)``."""
         looks = self.look(images).images
-        with torch.autocast(looks.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+        with _in_bfloat16(self, looks):
             scores = self.classifier(looks.flatten(0, 1))
-        return F.log_softmax(scores.float().unflatten(0, (-1, LONGEST)), dim=2)
+        return F.log_softmax(at_least_float32(scores).unflatten(0, (-1, LONGEST)), dim=2)
 
     def look(self, images):
         """``(N, C, H, W)`` images -> :class:`stncourse.Transformed`, of each the five looks: ``(N, 5, …)``."""
@@ -154,26 +161,14 @@ class RecurrentReader(nn.Module):
         return Transformed(*(part.unflatten(0, (-1, LONGEST)) for part in looks))
 
 
-_LOOK = 24
-
-
 class _Looks(nn.Module):
     """Localization network of the recurrent one: each image five times -> the parameters of its five looks."""
 
     def __init__(self, size, channels, hidden=128):
         super().__init__()
-        self.encoder = nn.Sequential(
-            nn.AvgPool2d(2),
-            FirstConv2d(channels, 16, kernel_size=5),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(16, 32, kernel_size=3),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-        )
-        height, width = ((((side // 2 - 4) // 2) - 2) // 2 for side in size)
-        self.gru = nn.GRU(32 * height * width, hidden, batch_first=True)
+        seen, features = _seen(size, channels)
+        self.encoder = nn.Sequential(*seen, nn.Linear(features, 64), nn.ReLU())
+        self.gru = nn.GRU(64, hidden, batch_first=True)
         self.last = nn.Linear(hidden, AttentionGrid.num_parameters)
         nn.init.zeros_(self.last.weight)
         with torch.no_grad():
@@ -183,6 +178,11 @@ class _Looks(nn.Module):
         seen = self.encoder(images[::LONGEST])
         states, _ = self.gru(seen[:, None].expand(-1, LONGEST, -1))
         return self.last(states).flatten(0, 1)
+
+
+def _in_bfloat16(network, x):
+    """The context for layers that may be in bfloat16, if the network is to be."""
+    return torch.autocast(x.device.type, torch.bfloat16, enabled=network.precision == "bfloat16")
 
 
 def _stage(number, channels, width):
@@ -202,29 +202,26 @@ def _head(features, classes, dropout, hidden=_HIDDEN):
     )
 
 
-def _transformer(localization, padding_value):
+def _transformer(localization, padding_value, output_size):
     last, generator = localization[-1], AffineGrid()
     nn.init.zeros_(last.weight)
     with torch.no_grad():
         last.bias.copy_(generator.identity())
-    return SpatialTransformer(localization, generator, Sampler(padding_value=padding_value))
+    return SpatialTransformer(localization, generator, Sampler(padding_value=padding_value), output_size)
 
 
 def _convolutional(size, channels):
-    height, width = ((((side // 2 - 4) // 2) - 2) // 2 for side in size)
-    return nn.Sequential(
-        nn.AvgPool2d(2),
-        FirstConv2d(channels, 16, kernel_size=5),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, kernel_size=3),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(32 * height * width, 32),
-        nn.ReLU(),
-        nn.Linear(32, AffineGrid.num_parameters),
-    )
+    seen, features = _seen(size, channels)
+    return nn.Sequential(*seen, nn.Linear(features, 32), nn.ReLU(), nn.Linear(32, AffineGrid.num_parameters))
+
+
+def _seen(size, channels):
+    """Two convolutions over the whole image, shrunk to 32 pixels or so: the layers, and how many numbers they give."""
+    shrink = max(2, min(size) // 32)
+    height, width = (((side // shrink - 4) // 2 - 2) // 2 for side in size)
+    layers = [nn.AvgPool2d(shrink), FirstConv2d(channels, 16, kernel_size=5), nn.ReLU(), nn.MaxPool2d(2)]
+    layers += [nn.Conv2d(16, 32, kernel_size=3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
+    return layers, 32 * height * width
 
 
 def _linear(size, channels):
