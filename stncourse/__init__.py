@@ -37,6 +37,7 @@ _MODULE_OF = {
         "training.history": "History Metrics load_recorded",
         "training.recipes": "BEST_RECIPE FAST_RECIPE Recipe TUTORIAL_RECIPE",
         "training.fit": "fit",
+        "training.prediction": "predict",
         "training.patients": "mystery_patient",
         "networks.digits": "DigitCNN STNClassifier",
         "networks.weights": "load_pretrained load_weights save_weights",

@@ -19,7 +19,10 @@ class Digits:
 
     Attributes:
         images: ``(N, C, H, W)`` uint8, 0 = background, 255 = ink. A NumPy array becomes a tensor.
-        labels: ``(N,)`` int64, from 0. Whole numbers of any other type become int64, and a list a tensor.
+        labels: ``(N,)`` int64, from 0: the class of each image. Whole numbers of any other type become int64, and a
+            list a tensor. For a loss of your own (``fit(…, loss=…)``) also anything else that has one row per image:
+            whole numbers ``(N, …)``, such as two classes, or floating-point ones ``(N,)`` or ``(N, …)``, a tensor or an
+            array.
         source: ``"mnist"`` or ``"offline"``.
 
     Raises:
@@ -80,6 +83,15 @@ class Digits:
         return self.subset(order[held_out:]), self.subset(order[:held_out])
 
 
+def check_classes(name, labels, what):
+    """Labels that are classes, one per image, as ``what`` needs them; ValueError for others."""
+    if labels.ndim != 1 or labels.dtype != torch.int64:
+        raise ValueError(
+            f"{name}: expected one class per image as labels, (N,) int64, which {what} needs, got "
+            f"{_check.describe(labels)}"
+        )
+
+
 def _images(images):
     """Raw images, checked, as a tensor."""
     if isinstance(images, np.ndarray) and images.dtype == np.uint8:
@@ -102,11 +114,16 @@ def _labels(labels):
         return torch.tensor(whole, dtype=torch.int64, device="cpu")
     if isinstance(labels, np.ndarray) and labels.dtype.kind in "iu":
         labels = torch.from_numpy(labels.astype(np.int64))
-    _check.tensor("labels", labels, "N", floating=False)
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise TypeError(f"labels: expected whole numbers, such as int64, got {_check.describe(labels)}")
+    if isinstance(labels, np.ndarray) and labels.dtype.kind == "f":
+        labels = torch.from_numpy(labels.astype(labels.dtype.newbyteorder("="), order="C"))
+    if not isinstance(labels, torch.Tensor) or labels.is_complex() or labels.dtype == torch.bool:
+        raise TypeError(f"labels: expected a tensor of numbers, such as int64, got {_check.describe(labels)}")
+    if not labels.ndim:
+        raise ValueError(f"labels: expected one row per image, got {_check.describe(labels)}")
+    if labels.is_floating_point():
+        return labels
     labels = labels.to(torch.int64)
-    if labels.numel() and labels.min() < 0:
+    if labels.ndim == 1 and labels.numel() and labels.min() < 0:  # of other labels only a loss of one's own knows
         raise ValueError(f"labels: expected 0 or more, got {labels.min()} to {labels.max()}")
     return labels
 

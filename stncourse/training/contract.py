@@ -7,6 +7,7 @@ from torch import nn
 
 from stncourse import _check
 from stncourse._precision import HALF, at_least_float32
+from stncourse.data.digits import check_classes
 from stncourse.training.model_state import is_expanded, remember_buffers
 
 # How far from 0 the logarithm of an image's summed probabilities may lie. bfloat16 rounds log(1/classes) by up to 0.016
@@ -50,18 +51,19 @@ def check_can_learn(model, localization, until):
         )
 
 
-def check_labels(name, digits):
-    """Labels that can be positions. torch leaves out those of -100 without a word."""
-    if (lowest := int(digits.labels.min())) < 0:
+def check_labels(name, labels):
+    """Labels that are classes, and can be positions. torch leaves out those of -100 without a word."""
+    check_classes(name, labels, "the default loss (loss=None)")
+    if (lowest := int(labels.min())) < 0:
         raise ValueError(f"{name}: expected labels from 0 on, got {lowest}")
 
 
-def answer(model, images, dtype, labels):
-    """What the model says of normalised images: log-probabilities, float32 at least, and checked to be such.
+def answer(model, images, dtype, check):
+    """What the model says of normalised images, a tensor or a tuple of them.
 
     Args:
         dtype: what the model is given, see :func:`dtype_for`.
-        labels: dict, the name of a set of digits -> the largest label in it.
+        check: a function of the output and the number of images that raises an error for what is not asked for.
     """
     try:
         output = model(images.to(dtype))
@@ -70,8 +72,8 @@ def answer(model, images, dtype, labels):
             raise
         reason = str(error).partition("\n")[0]
         raise ValueError(f"model: expected one that takes {_check.describe(images)}, got an error: {reason}") from error
-    _check_output(output, len(images), labels)
-    return at_least_float32(output)
+    check(output, len(images))
+    return output
 
 
 def reason_of(error):
@@ -93,12 +95,13 @@ def _said_by_torch(error):
     return traceback.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "torch"
 
 
-def check_depends(loss):
-    """There is a way from the loss back to parameters that learn."""
+def check_depends(loss, own):
+    """There is a way from the loss, the default or the user's own, back to parameters that learn."""
     if not loss.requires_grad:
+        what = "loss: expected one that depends" if own else "model: expected log-probabilities that depend"
         raise ValueError(
-            "model: expected log-probabilities that depend on a parameter that can learn, these do not: is something "
-            "detached, or computed under torch.no_grad?"
+            f"{what} on a parameter that can learn, {'this does' if own else 'these do'} not: is something detached, "
+            "or computed under torch.no_grad?"
         )
 
 
@@ -119,8 +122,20 @@ def dtype_for(model):
     return dtypes.pop() if len(dtypes) == 1 and dtypes <= set(_TAKEN) else torch.float32
 
 
-def _check_output(output, count, labels):
-    """Log-probabilities for ``count`` images, of enough classes for the labels."""
+def check_tensors(output, count):
+    """A tensor or a tuple of tensors: what a loss of one's own may take."""
+    for part in output if isinstance(output, tuple) else (output,):
+        if not isinstance(part, torch.Tensor):
+            among = " in a tuple" if isinstance(output, tuple) else ""
+            raise TypeError(f"model: expected a tensor or a tuple of tensors, got a {type(part).__name__}{among}")
+
+
+def check_log_probabilities(output, count, labels):
+    """Log-probabilities for ``count`` images, of enough classes for the labels.
+
+    Args:
+        labels: dict, the name of a set of digits -> the largest label in it.
+    """
     expected = f"model: expected log-probabilities, a tensor of shape ({count}, classes)"
     if not isinstance(output, torch.Tensor):
         raise TypeError(f"{expected}, got a {type(output).__name__}")

@@ -15,7 +15,6 @@ import sys
 import threading
 
 import torch
-import torch.nn.functional as F
 
 from stncourse.device import resolve_device
 from stncourse.training.model_state import put_into, tensors_of
@@ -32,9 +31,9 @@ class Alone:
 
     rank, size = 0, 1
 
-    def loss(self, model, images, labels, label_smoothing):
+    def loss(self, model, images, labels, objective):
         """This process's part of the batch's mean loss: the parts add up to it."""
-        return _loss(model(images), labels, label_smoothing, "mean")
+        return objective.mean(model(images), labels)
 
     def sum(self, *numbers):
         """Each number, added up over the processes, as floats."""
@@ -74,12 +73,12 @@ class Together(Alone):
         # group waits for that thread, in torch 2.6 with the lock in hand. So the last tensors outlive the group.
         self.sent = collections.deque(maxlen=8)
 
-    def loss(self, model, images, labels, label_smoothing):
+    def loss(self, model, images, labels, objective):
         mine = self.share(len(labels))
         if mine.start == mine.stop:  # fewer images than processes
             return torch.zeros((), device=images.device)
         # Not the mean of means: shares need not be of one size.
-        return _loss(model(images[mine]), labels[mine], label_smoothing, "sum") / len(labels)
+        return objective.sum(model(images[mine]), labels[mine]) / len(labels)
 
     def sum(self, *numbers):
         numbers = torch.tensor([float(n) for n in numbers], dtype=torch.float64, device=self.device)
@@ -143,13 +142,6 @@ class Together(Alone):
         with _losing():
             self.comm.broadcast(tensor, src=0)
         return tensor
-
-
-def _loss(log_probabilities, labels, label_smoothing, reduction):
-    if not label_smoothing:
-        return F.nll_loss(log_probabilities, labels, reduction=reduction)
-    # It asks for scores; log-probabilities are such, and their own log-softmax.
-    return F.cross_entropy(log_probabilities, labels, label_smoothing=label_smoothing, reduction=reduction)
 
 
 @contextlib.contextmanager

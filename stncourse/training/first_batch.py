@@ -3,7 +3,9 @@
 import torch
 
 from stncourse._modes import in_eval
+from stncourse.data.batches import Batches
 from stncourse.training import contract
+from stncourse.training.evaluation import sums_of
 from stncourse.training.model_state import remember_buffers
 from stncourse.training.theta_record import blamed_on
 
@@ -12,11 +14,12 @@ def first_loss(run, images, labels):
     """The loss of the first batch; a model that breaks the contract is left as it was, by all processes together."""
     put_back, loss, problem = remember_buffers(run.model), None, None
     try:
-        _try_other_batches(run, images)
+        _try_other_batches(run, images, labels)
+        _try_measures(run)
         loss = run.loss(images, labels)
         mine = run.group.share(len(images))
         if mine.start < mine.stop:
-            contract.check_depends(loss)
+            contract.check_depends(loss, own=run.objective.loss_name is not None)
     except Exception as error:
         put_back()
         problem = error
@@ -27,11 +30,11 @@ def first_loss(run, images, labels):
     return loss
 
 
-def _try_other_batches(run, images):
+def _try_other_batches(run, images, labels):
     """What may come only at the end of an epoch: a batch, or a process's share of it, of one; images of other sizes."""
     if _leaves_one(run, run.recipe.batch_size):
         with contract.rehearsal(run.model, run.device):
-            _try_one(run, images[:1])
+            _try_one(run, images[:1], labels[:1])
     if run.test is not None and run.test.images.shape[1:] != images.shape[1:]:
         with in_eval(run.model), torch.no_grad():
             few = run.test.normalize(run.test.images[:2]).to(run.device)
@@ -42,11 +45,19 @@ def _try_other_batches(run, images):
             run.answer(run.train.normalize(watched).to(run.device))
 
 
-def _try_one(run, image):
+def _try_measures(run):
+    """Functions of one's own may fail for the test digits, or return something else than they should."""
+    if run.test is not None and not run.objective.is_default:
+        with contract.rehearsal(run.model, run.device), in_eval(run.model):
+            sums_of(run.model, Batches(run.test.subset(slice(2)), device=run.device), run.objective)
+
+
+def _try_one(run, image, label):
     try:
-        run.answer(image)
+        run.objective.mean(run.answer(image), label)
     except Exception as error:
-        run.answer(image.repeat(2, 1, 1, 1))  # or is it something else that is wrong?
+        # Or is it something else that is wrong?
+        run.objective.mean(run.answer(image.repeat(2, 1, 1, 1)), torch.cat([label, label]))
         size, count = run.recipe.batch_size, len(run.train)
         other = next((n for n in range(size + 1, count + 1) if not _leaves_one(run, n)), None)
         shared = f" in {run.group.size} processes" if run.group.size > 1 else ""

@@ -29,12 +29,14 @@ class History:
     Attributes:
         recipe: the :class:`Recipe` as a dict.
         epochs: one dict per epoch: ``epoch`` (from 1), ``train_loss`` (what was minimised: with dropout, augmentation
-            and smoothed labels, if any), ``test_loss``, ``test_accuracy`` (None without test digits), ``cpu_seconds``
-            and ``seconds`` of training alone.
+            and smoothed labels, if any), ``test_loss``, ``test_accuracy`` (with the default loss) and ``test_<name>``
+            of each metric that ``fit`` was given (None without test digits), ``cpu_seconds`` and ``seconds`` of
+            training alone.
         theta: snapshots of θ for the probe images: dicts ``{"step", "theta"}``, theta as nested lists ``(P, 2, 3)``;
             None for a transform that has no matrix.
-        info: seed, hardware, versions, date and number of training digits; ``notes``, a list of sentences, where the
-            recipe asked for something that this model does not have, or layers stayed frozen.
+        info: seed, hardware, versions, date and number of training digits; ``loss``, the name of the function, where it
+            was not the default; ``notes``, a list of sentences, where the recipe asked for something that this model
+            does not have, or layers stayed frozen.
     """
 
     recipe: dict
@@ -112,9 +114,15 @@ def load_recorded():
 def line_of(row, epochs):
     """An epoch's row of the record as a line to print."""
     text = f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}   train loss {row['train_loss']:.4f}"
-    if row["test_accuracy"] is not None:
-        text += f"   test loss {row['test_loss']:.4f}   test accuracy {row['test_accuracy']:.2%}"
+    for name in measured(row):
+        shown = f"{row[name]:.2%}" if name == "test_accuracy" else f"{row[name]:.4f}"
+        text += f"   {name.replace('test_', 'test ', 1)} {shown}"
     return text + f"   {row['seconds']:.1f} s"
+
+
+def measured(row):
+    """What of an epoch's row was measured on test digits: the names, ``test_loss`` first."""
+    return [name for name, value in row.items() if name.startswith("test_") and value is not None]
 
 
 def facts_of_run(seed, device, train):

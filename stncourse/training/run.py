@@ -9,7 +9,6 @@ from dataclasses import asdict
 import torch
 from torch import nn
 
-from stncourse._precision import at_least_float32
 from stncourse.data.augmentation import augment
 from stncourse.data.batches import Batches
 from stncourse.device import keep_freed_memory
@@ -17,18 +16,20 @@ from stncourse.training import contract, distributed
 from stncourse.training.evaluation import evaluate_together
 from stncourse.training.first_batch import first_loss
 from stncourse.training.freezing import Freezing, notes_on_frozen
-from stncourse.training.history import History, Metrics, facts_of_run
+from stncourse.training.history import History, facts_of_run
 from stncourse.training.model_state import unwrapped
+from stncourse.training.objective import float32_at_least, name_of
 from stncourse.training.optimizer import make_optimizer, make_scheduler, notes_on
 
 
 class Run:
     """A training run, at the end of some step: all that ``fit`` needs to go on from there; its arguments are fit's."""
 
-    def __init__(self, model, train, test, recipe, device, seed, transform, probe, probe_every, watched):
+    def __init__(self, model, train, test, recipe, device, seed, transform, probe, probe_every, watched, objective):
         self.model, self.train, self.test, self.recipe, self.device = model, train, test, recipe, device
         self.seed, self.transform, self.probe, self.probe_every = seed, transform, probe, probe_every
         self.watched = watched  # nothing of it is part of what the run is
+        self.objective = objective  # what is minimised, and measured
         #: The images whose θ is recorded, or None; and the fingerprint of those that the record so far is of.
         self.recorded = watched.images if probe is None and watched is not None else probe
         self.theta_of = None if self.recorded is None else _fingerprint(self.recorded)
@@ -47,14 +48,13 @@ class Run:
         self.dropouts = [(module, module.p) for module in layers if isinstance(module, kind)]
         self.optimizer = make_optimizer(model, recipe)
         self.dtype = contract.dtype_for(model)
-        self.largest = {"train": int(train.labels.max())} | ({"test": int(test.labels.max())} if test else {})
-        if watched is not None and watched.labels:
-            self.largest["watch"] = max(watched.labels)
         self.checked = self.refused = False  # whether the model's answer to a first batch was looked at, and no good
         self.notes = notes_on(model, recipe) + notes_on_frozen(model)
         self.history = History(asdict(recipe), info=facts_of_run(seed, device, train))
         if self.notes:
             self.history.info["notes"] = self.notes
+        if objective.loss_name:
+            self.history.info["loss"] = objective.loss_name
         self.now = _beginning_of(epoch=0)
         torch.manual_seed((seed + self.group.rank) % 2**64)  # dropout
         if self.group.size > 1:
@@ -69,9 +69,11 @@ class Run:
             "model": type(unwrapped(self.model)).__qualname__,
             "train": _fingerprint(self.train.images, self.train.labels),
             "test": self.test and _fingerprint(self.test.images, self.test.labels),
-            "transform": self.transform and getattr(self.transform, "__qualname__", type(self.transform).__qualname__),
+            "transform": self.transform and name_of(self.transform),
             "probe": None if self.probe is None else _fingerprint(self.probe),
             "probe_every": self.probe_every,
+            "loss": self.objective.loss_name,
+            "metrics": None if self.objective.is_default else sorted(self.objective.metrics),
         }
 
     @property
@@ -122,24 +124,24 @@ class Run:
 
     def loss(self, images, labels):
         """This process's part of the batch's loss."""
-        return self.group.loss(self.answer, images, labels, self.recipe.label_smoothing)
+        return self.group.loss(self.answer, images, labels, self.objective)
 
     def answer(self, images):
         """What the model says of normalised images; at first, and of an epoch's smaller last batch, it is looked at."""
         usual = self.group.share(self.recipe.batch_size)
         if not self.checked or len(images) < usual.stop - usual.start:
-            return contract.answer(self.model, images, self.dtype, self.largest)
-        return at_least_float32(self.model(images.to(self.dtype)))
+            return float32_at_least(contract.answer(self.model, images, self.dtype, self.objective.check))
+        return float32_at_least(self.model(images.to(self.dtype)))
 
     def finish_epoch(self):
         """Measure, write the epoch's row into the history, and go on to the next epoch. Returns the row."""
         now = self.now
         row = {"epoch": now["epoch"] + 1, "train_loss": now["loss"] / len(self.train)}
         row |= {"seconds": now["seconds"], "cpu_seconds": now["cpu_seconds"]}
-        metrics = Metrics(None, None)
+        measured = dict.fromkeys(self.objective.names)
         if self.test is not None:
-            metrics = evaluate_together(self.model, self.test, self.device, self.group)
-        row |= {"test_loss": metrics.loss, "test_accuracy": metrics.accuracy}
+            measured = evaluate_together(self.model, self.test, self.device, self.group, self.objective)
+        row |= {f"test_{name}": value for name, value in measured.items()}
         self.history.epochs.append(row)
         self.now = _beginning_of(row["epoch"])
         return row
@@ -181,5 +183,6 @@ def _fingerprint(*tensors):
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(str(tuple(tensor.shape)).encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        # As bytes, as NumPy does not know every dtype.
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

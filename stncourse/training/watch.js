@@ -90,7 +90,12 @@ function watchedImage(number, room, scene) {
     pen.drawImage(output, left, SIDE + FRAME_GAP + above, wide, high);
     pen.strokeRect(left + 0.5, SIDE + FRAME_GAP + above + 0.5, wide - 1, high - 1); // black on a dark page
     const what = labels ? nameOf(labels[number]) : `image ${number + 1}`;
-    const start = `${what}: the input with the frame, and what comes out. The classifier`;
+    const looks = `${what}: the input with the frame, and what comes out.`, start = `${looks} The classifier`;
+    if (!answers) { // a model that is no classifier, trained with a loss of its own
+      caption.textContent = "";
+      canvas.setAttribute("aria-label", looks);
+      return;
+    }
     if (answers[number] === null) { // its numbers are none, for example after the loss exploded
       caption.textContent = "no answer";
       canvas.setAttribute("aria-label", `${start} gives no answer.`);

@@ -33,8 +33,8 @@ class Watched(NamedTuple):
     labels: list | None
 
 
-def watched_images(value, model, train):
-    """What ``fit`` was given as ``watch``, checked: :class:`Watched`."""
+def watched_images(value, model, train, own_loss):
+    """What ``fit`` was given as ``watch``, checked: :class:`Watched`. With a loss of one's own no label has a tick."""
     images = probe_images("watch", value, model)
     if images.dtype != torch.uint8:
         raise TypeError(f"watch: expected raw uint8 images, got {_check.describe(images)}")
@@ -48,7 +48,10 @@ def watched_images(value, model, train):
     classes, own = getattr(train, "classes", None), getattr(value, "classes", None)
     if classes and own and own != classes:
         raise ValueError(f"watch: expected images of train's classes {classes}, in this order, got {own}")
-    return Watched(images, value.labels.tolist() if isinstance(value, Digits) else None)
+    if not isinstance(value, Digits) or own_loss:
+        return Watched(images, None)
+    contract.check_labels("watch", value.labels)
+    return Watched(images, value.labels.tolist())
 
 
 class Picture(NamedTuple):
@@ -57,31 +60,38 @@ class Picture(NamedTuple):
     outputs: torch.Tensor  #: (P, H_out, W_out, C) uint8, what comes out of the transformer
     outlines: torch.Tensor  #: (P, K, 2) float32, where it looks on the input: (x, y) in [-1, 1], round the frame
     top: int  #: how many points of an outline are the output's top edge; they come first
-    answers: list  #: P classes, what the classifier says; None where its probabilities are no numbers
-    sure: list  #: P probabilities that it gives to its answer; 0.0 where there is none
+    #: P classes, what the classifier says; None where its probabilities are no numbers. None where nobody asks it.
+    answers: list | None
+    sure: list | None  #: P probabilities that it gives to its answer; 0.0 where there is none
 
 
-def picture_of(model, images, scale):
+def picture_of(model, images, scale, classifies=True):
     """Look at the model as it is now, and leave no trace: modes, buffers and random numbers are put back.
 
     Args:
         model: with a SpatialTransformer; it has kept the contract already.
         images: ``(P, C, H, W)``, normalised, where the model is.
         scale: by what they are normalised, as :attr:`stncourse.Digits.scale`.
+        classifies: whether the model says log-probabilities, to be asked for.
 
     Returns:
         :class:`Picture`, on the CPU.
     """
     with contract.rehearsal(model, images.device), in_eval(model):
         seen = transformers_in(model)[0].transform(images)
-        probabilities = at_least_float32(model(images)).exp()
+        answers, sure = _answers(model, images) if classifies else (None, None)
     mean, std = (seen.images.new_tensor(numbers)[:, None, None] for numbers in scale)
+    points, top = _outlines(seen)
+    return Picture(levels(seen.images * std + mean), points.float().cpu(), top, answers, sure)
+
+
+def _answers(model, images):
+    """What a classifier says, and how sure it is: two lists."""
+    probabilities = at_least_float32(model(images)).exp()
     sure, answers = probabilities.nan_to_num(0.0, 0.0).max(1)
     sound = probabilities.isfinite().all(1).tolist()
     answers = [answer if fine else None for answer, fine in zip(answers.tolist(), sound, strict=True)]
-    sure = [value if fine else 0.0 for value, fine in zip(sure.tolist(), sound, strict=True)]
-    points, top = _outlines(seen)
-    return Picture(levels(seen.images * std + mean), points.float().cpu(), top, answers, sure)
+    return answers, [value if fine else 0.0 for value, fine in zip(sure.tolist(), sound, strict=True)]
 
 
 def levels(images):
@@ -144,7 +154,8 @@ class Watching:
     def _make_picture(self):
         """A new one; where the model cannot be asked, the training goes on, and the panel says why."""
         try:
-            self.picture = picture_of(self.run.model, self.images, self.run.train.scale)
+            classifies = self.run.objective.loss_name is None
+            self.picture = picture_of(self.run.model, self.images, self.run.train.scale, classifies)
             self.problem = ""
         except Exception as error:
             self.problem = f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(": ")
@@ -165,7 +176,7 @@ class Watching:
         if len(self.curve) == _LONGEST:  # every second point, each the mean of two: what is sent stays small
             pairs = zip(self.curve[::2], self.curve[1::2], strict=True)
             self.curve = [(step, (a + c) / 2, (b + d) / 2) for (_, a, b), (step, c, d) in pairs]
-        answers, labels = self.picture.answers if self.picture else (), self.run.watched.labels or ()
+        answers, labels = (self.picture and self.picture.answers) or (), self.run.watched.labels or ()
         right = math.nan if self.problem else sum(a == b for a, b in zip(answers, labels, strict=False))
         self.curve.append((self.run.steps_done, self.loss / self.steps, right))
         self.loss, self.steps = 0.0, 0
@@ -190,7 +201,7 @@ def scene_of(run):
 
 def news_of(run, picture, curve):
     """What the panel is told every time; ``picture`` is None as long as none could be made."""
-    tests = [(row["epoch"] * len(run.batches), row["test_accuracy"]) for row in run.history.epochs]
+    tests = [(row["epoch"] * len(run.batches), row.get("test_accuracy")) for row in run.history.epochs]
     seen = (
         {}
         if picture is None
@@ -201,7 +212,7 @@ def news_of(run, picture, curve):
             "points": picture.outlines.shape[1],
             "top": picture.top,
             "answers": picture.answers,
-            "sure": [round(value, 4) for value in picture.sure],
+            "sure": picture.sure and [round(value, 4) for value in picture.sure],
         }
     )
     return seen | {
