@@ -28,6 +28,8 @@ _MODULE_OF = {
         "data.folders": "load_images",
         "data.images": "ImageSet",
         "data.mnist": "load_digits",
+        "data.sequences": "Sequences digit_sequences",
+        "data.svhn": "load_svhn",
         "training.checkpoints": "CheckpointError",
         "training.diagnosis": "Diagnosis diagnose",
         "training.distributed": "processes",

@@ -87,8 +87,36 @@ def _fetch_archives(dataset, mirror, folder):
             raise OSError(f"{name} does not have the known MD5")
 
 
-def _fetch(url, path, deadline):
+def download_file(addresses, path, md5, largest):
+    """Download one file, not packed, from the first address that has it whole; only then move it into place.
+
+    Args:
+        addresses: where it may be, the best first.
+        path: where it belongs; its folder has to be there.
+        md5: what it has to have.
+        largest: bytes; what sends more is given up.
+
+    Returns:
+        None; or, if no address has it, what was tried, as a list of texts.
+    """
+    failures = []
+    for address in addresses:
+        try:
+            with _files.scratch_folder(path.parent) as scratch:
+                _fetch(address, scratch / path.name, _Deadline(), largest)
+                if md5s(scratch, [path.name]) != {path.name: md5}:
+                    raise OSError(f"{path.name} does not have the known MD5")
+                os.replace(scratch / path.name, path)
+            return None
+        except _DOWNLOAD_ERRORS as error:
+            failures.append(f"{address}: {_one_line(error)}")
+    return failures
+
+
+def _fetch(url, path, deadline, largest=None):
     from tqdm.auto import tqdm
+
+    largest = largest or _LARGEST
 
     with (
         path.open("wb") as file,
@@ -97,8 +125,8 @@ def _fetch(url, path, deadline):
     ):
         for piece in pieces:
             bar.update(file.write(piece))
-            if file.tell() > _LARGEST:
-                raise OSError(f"{path.name} has more than {_LARGEST:,} bytes")
+            if file.tell() > largest:
+                raise OSError(f"{path.name} has more than {largest:,} bytes")
 
 
 class _Deadline:

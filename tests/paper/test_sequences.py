@@ -1,0 +1,110 @@
+"""The experiment with rows of digits: its loss, what counts as wrong, its data, and that a little training helps."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.testing import assert_close
+
+from stncourse import BACKGROUND, Digits, Recipe, digit_sequences, evaluate, fit, load_digits
+from stncourse.data.sequences import NONE
+from stncourse.paper.sequence_networks import SEQUENCE_MODELS
+from stncourse.paper.sequences import (
+    EXPERIMENT,
+    PAPER,
+    SIZES,
+    read_rows,
+    rows_of,
+    rows_right,
+    sequence_loss,
+)
+
+LABELS = torch.tensor([[3, 1, 4, NONE, NONE], [7, NONE, NONE, NONE, NONE], [2, 7, 1, 8, 2], [0, 0, NONE, NONE, NONE]])
+
+
+class Says(nn.Module):
+    """Says of each of four images what it is told to, whatever it shows; the image's first pixel is its number."""
+
+    def __init__(self, answers):
+        super().__init__()
+        self.answers = nn.Parameter(F.one_hot(answers, NONE + 1).float() * 9)
+
+    def forward(self, images):
+        numbers = ((images[:, 0, 0, 0] - BACKGROUND) * 255 * 0.3081).round().long()
+        return self.answers[numbers].log_softmax(2)
+
+
+def four_rows():
+    images = torch.zeros(4, 1, 64, 64, dtype=torch.uint8)
+    images[:, 0, 0, 0] = torch.arange(4)
+    return Digits(images, LABELS, "made up")
+
+
+def test_the_loss_is_the_sum_of_five():
+    output = torch.randn(4, 5, NONE + 1, generator=torch.Generator().manual_seed(0)).log_softmax(2)
+    expected = sum(-output[row, place, LABELS[row, place]] for row in range(4) for place in range(5)) / 4
+    assert_close(sequence_loss(output, LABELS), expected)
+
+
+def test_a_row_is_right_when_all_of_it_is():
+    answers = LABELS.clone()
+    answers[1, 4], answers[2, 0] = 0, 3
+    output = Says(answers).answers.log_softmax(2)
+    assert rows_right(output, LABELS).tolist() == [True, False, False, True]
+    rows, model = four_rows(), Says(answers)
+    assert torch.equal(read_rows(model, rows, batch_size=3), answers)
+    assert EXPERIMENT.wrong(model, rows, "cpu").tolist() == [False, True, True, False]
+
+
+def test_the_facts_tell_places_and_lengths_apart():
+    answers = LABELS.clone()
+    answers[1, 4], answers[2, 0], answers[2, 1] = 0, 3, 3
+    data = EXPERIMENT.data(*(load_digits(split, "offline").subset(slice(20)) for split in ("train", "test")), "64px")
+    facts = EXPERIMENT.facts(Says(answers), type(data)(data.train, four_rows()), "cpu")
+    assert facts == {"place_error": 15.0, "error_by_length": [100.0, 0.0, 0.0, None, 100.0]}
+
+
+@pytest.mark.parametrize("column", SIZES)
+def test_rows_to_learn_from_and_to_measure_on_are_of_their_own_digits(column):
+    """Every digit of one set is white, of the other grey."""
+    train, test = (
+        Digits(torch.full((count, 1, 28, 28), grey, dtype=torch.uint8), [1] * count, "made up")
+        for count, grey in ((30, 255), (12, 90))
+    )
+    data = EXPERIMENT.data(train, test, column)
+    assert (len(data.train), len(data.measure)) == (15, 6)
+    assert data.train.images.shape[1:] == data.measure.images.shape[1:] == (1, SIZES[column], SIZES[column])
+    assert data.train.images.flatten(1).amax(1).tolist() == [255] * 15
+    assert data.measure.images.flatten(1).amax(1).tolist() == [90] * 6
+    assert data.train.labels.shape == (15, 5)
+
+
+def test_rows_are_those_of_digit_sequences():
+    digits = load_digits("test", "offline").subset(slice(None, None, 50))
+    expected = digit_sequences(digits, 10, torch.Generator().manual_seed(5), 70)
+    rows = rows_of(digits, 70, 5)
+    assert torch.equal(rows.images, expected.images)
+    assert torch.equal(rows.labels, expected.labels)
+    assert len(rows_of(digits.subset(slice(1)), 64, 0)) == 1
+
+
+@pytest.mark.parametrize("model", PAPER)
+def test_networks_fit_their_columns(model):
+    assert tuple(PAPER) == SEQUENCE_MODELS
+    for column, size in SIZES.items():
+        network = EXPERIMENT.network(model, column, None, "bfloat16").eval()
+        assert network.precision == "bfloat16"
+        assert network(torch.zeros(1, 1, size, size)).shape == (1, 5, 11)
+
+
+@pytest.mark.parametrize("model", PAPER)
+def test_a_little_training_helps(model):
+    rows = rows_of(load_digits("train", "offline").subset(slice(300)), 64, 0)
+    torch.manual_seed(0)
+    network = EXPERIMENT.network(model, "64px", None, "float32")
+    recipe = Recipe("tiny", epochs=3, batch_size=32, optimizer="adamw", learning_rate=0.002, localization_factor=0.3)
+    measured = {"loss": sequence_loss, "metrics": {"whole rows": rows_right}}
+    history = fit(network, rows, rows, recipe, "cpu", verbose=False, **measured)
+    losses = history.column("train_loss")
+    assert losses[-1] < 0.85 * losses[0]
+    assert history.epochs[-1]["test_whole rows"] == evaluate(network, rows, "cpu", **measured)["whole rows"]
