@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     name: module
     for module, names in {
-        "transformer.families": "AffineGrid AttentionGrid ProjectiveGrid SimilarityGrid",
+        "transformer.families": "AffineGrid AttentionGrid ProjectiveGrid RotationGrid SimilarityGrid TranslationGrid",
         "transformer.grids": "affine_grid pixel_centers projective_grid",
         "transformer.localization": "LocalizationNetwork",
         "transformer.sampling": "Sampler bilinear_sample",
