@@ -39,6 +39,7 @@ _MODULE_OF = {
         "training.patients": "mystery_patient",
         "networks.digits": "DigitCNN STNClassifier",
         "networks.weights": "load_pretrained load_weights save_weights",
+        "figures.confusion": "show_confusion",
         "figures.curves": "plot_history plot_theta",
         "figures.digits": "show_before_after show_digits show_grid",
         "figures.figure": "COLORS Figure draw_frame draw_image to_pixels",

@@ -26,7 +26,7 @@ from stncourse.figures.figure import (
     set_margin,
     to_pixels,
 )
-from stncourse.figures.shown import as_tensor, denormalize, known, label_name, shown
+from stncourse.figures.shown import as_tensor, denormalize, known, label_name, label_names, shown
 from stncourse.transformer.grids import affine_grid
 from stncourse.transformer.sampling import Sampler
 from stncourse.transformer.spatial_transformer import Transformed, transformers_in
@@ -52,7 +52,7 @@ def show_digits(images, titles=None, columns=10, alt=None):
     Figure: 3 images side by side
     """
     if isinstance(images, Digits) and titles is None:
-        titles = [label_name(images, label) for label in images.labels.tolist()]
+        titles = label_names(images)
     pictures = as_pictures(images.images if isinstance(images, Digits) else images)
     columns = min(_check.positive_int("columns", columns), len(pictures))
     rows = -(-len(pictures) // columns)
