@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from stncourse import _check
-from stncourse.data.digits import Digits
+from stncourse.data.digits import Digits, check_classes
 from stncourse.data.distortions import distort
 from stncourse.data.mnist import load_digits
 from stncourse.device import one_thread
@@ -38,6 +38,7 @@ def grey(digits):
         raise ValueError(f"digits: expected grey images, of one channel, got images of {channels} channels")
     if digits.images.is_meta or 0 in digits.images.shape:
         raise ValueError(f"digits: expected images with pixels, got {_check.describe(digits.images)}")
+    check_classes("digits", digits.labels, "the playground")
     return replace(digits, images=digits.images.cpu(), labels=digits.labels.cpu())
 
 

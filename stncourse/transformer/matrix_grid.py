@@ -16,8 +16,8 @@ class MatrixGrid(nn.Module):
     """A family of transforms that are matrices: numbers -> θ -> grid.
 
     A family says ``theta`` and ``parameters_of``. In place of parameters, ``forward``, ``compose`` and ``inverse`` take
-    their θ, as ``SpatialTransformer.transform`` returns it; what comes back is then a θ too. A θ that the family does not
-    have is refused.
+    their θ, as ``SpatialTransformer.transform`` returns it; what comes back is then a θ too. A θ that the family does
+    not have is refused.
     """
 
     num_parameters: int
