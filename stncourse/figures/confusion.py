@@ -49,7 +49,7 @@ def show_confusion(model, digits, device="auto", batch_size=1000):
     side = max(_CELL, _NUMBER * (len(str(int(counts.max()))) + 1)) * classes
     room = 0.7 + _LETTER * max(map(len, names))
     wrong = counts - counts.diag().diag()
-    figure = Figure(side + room, side + room + 0.3, _in_words(names, counts, wrong))
+    figure = Figure(max(3.2, side + room), side + room + 0.3, _in_words(names, counts, wrong))
     ax = figure.subplots()
     ax.imshow(wrong.numpy(), cmap=_ERRORS, vmin=0, vmax=max(1, int(wrong.max())))
     for true, answer in counts.nonzero().tolist():
@@ -59,7 +59,7 @@ def show_confusion(model, digits, device="auto", batch_size=1000):
         color = _RIGHT_NUMBER if right else "black"
         ax.text(answer, true, int(counts[true, answer]), ha="center", va="center", fontsize=9, color=color)
     ax.set(xlabel="answer", ylabel="true class")
-    ax.set_title(_share(wrong, counts), fontsize=11)
+    figure.suptitle(_share(wrong, counts), fontsize=11)  # may be wider than the few cells of few classes
     _name_classes(ax, names)
     return figure
 

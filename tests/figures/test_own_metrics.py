@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from stncourse import History, load_recorded, plot_history
 
@@ -60,7 +61,7 @@ def test_beside_a_run_of_the_default_loss_the_accuracy_is_a_fraction():
 @pytest.mark.parametrize("name", ["$x$", "_hidden", "a b"])
 def test_any_name_is_written_as_it_is(name):
     figure = plot_history(run(**{name: [1, 2, 3]}))
-    figure.canvas.draw()
+    FigureCanvasAgg(figure).draw()
     (text,) = figure.axes[1].get_legend().texts
     assert text.get_text() == f"two: {name} (ends at 3)"
     assert not text.get_parse_math()
