@@ -1,5 +1,6 @@
 """``predict``: what the model says, of all images in order, by the numbers of their set."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -61,6 +62,8 @@ def test_images_are_normalised_by_the_numbers_of_their_set(channels):
     expected = images.normalize(images.images)
     for given, like in ((images, None), (images.images[:6], None), (images.images.clone(), images)):
         assert torch.equal(predict(nn.Identity(), given, "cpu", 4, like=like), expected)
+    other = replace(images, mean=(0.5,) * channels)  # of the same pixels
+    assert torch.equal(predict(nn.Identity(), other, "cpu"), other.normalize(images.images))
     alone = images.images.clone()
     if channels == 1:
         assert torch.equal(predict(nn.Identity(), alone, "cpu"), normalize(alone))
