@@ -21,7 +21,7 @@ from stncourse.figures.figure import (
     set_margin,
     to_pixels,
 )
-from stncourse.figures.shown import as_tensor, label_name, label_names
+from stncourse.figures.shown import as_tensor, label_names
 from stncourse.transformer.grids import affine_grid, projective_grid
 from stncourse.transformer.sampling import Sampler
 from stncourse.transformer.spatial_transformer import grid_generator_of
