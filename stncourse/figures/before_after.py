@@ -158,9 +158,7 @@ def _as_numbers(which, count):
     row = _check.as_row(which)
     numbers = list(map(_check.as_integer, (which,) if row is None else row))
     if not numbers or any(number is None or not 0 <= number < count for number in numbers):
-        expected = (
-            "0, the model's only transformer" if count == 1 else f"numbers from 0 to {count - 1}, of transformers"
-        )
+        expected = "0, the only transformer" if count == 1 else f"numbers of transformers, from 0 to {count - 1}"
         raise ValueError(f"which: expected {expected}, got {_check.describe(which)}")
     return list(map(int, numbers))
 
@@ -197,7 +195,7 @@ def _watch(model, transformers, inputs):
     # A compiled model would be compiled once more, to be watched.
     with _modes.in_eval(model), torch.no_grad(), torch.compiler.set_stance("force_eager"):
         with _noted(transformers, note):
-            output = model(inputs)
+            output = model(inputs.clone())  # it may write into them
         if not looks:  # one of your own making
             for number, stn in enumerate(transformers):
                 note(number, inputs, stn.transform(inputs))

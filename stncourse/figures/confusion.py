@@ -1,7 +1,5 @@
 """What a classifier takes for what."""
 
-import textwrap
-
 import torch
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
@@ -47,15 +45,13 @@ def show_confusion(model, digits, device="auto", batch_size=1000):
     scores = predict(model, digits, device, batch_size)
     counts = _counts(scores, digits.labels.cpu())
     classes = len(counts)
-    names = [
-        textwrap.shorten(as_text(label_name(digits, label)), _LONGEST, placeholder="…") for label in range(classes)
-    ]
+    names = [_shortened(as_text(label_name(digits, label))) for label in range(classes)]
     side = max(_CELL, _NUMBER * (len(str(int(counts.max()))) + 1)) * classes
     room = 0.7 + _LETTER * max(map(len, names))
     wrong = counts - counts.diag().diag()
-    figure = Figure(side + room, side + room + 0.3, _in_words(names, counts, wrong))
+    figure = Figure(max(3.2, side + room), side + room + 0.3, _in_words(names, counts, wrong))
     ax = figure.subplots()
-    ax.imshow(wrong, cmap=_ERRORS, vmin=0, vmax=max(1, int(wrong.max())))
+    ax.imshow(wrong.numpy(), cmap=_ERRORS, vmin=0, vmax=max(1, int(wrong.max())))
     for true, answer in counts.nonzero().tolist():
         right = true == answer
         if right:
@@ -63,7 +59,7 @@ def show_confusion(model, digits, device="auto", batch_size=1000):
         color = _RIGHT_NUMBER if right else "black"
         ax.text(answer, true, int(counts[true, answer]), ha="center", va="center", fontsize=9, color=color)
     ax.set(xlabel="answer", ylabel="true class")
-    ax.set_title(_share(wrong, counts), fontsize=11)
+    figure.suptitle(_share(wrong, counts), fontsize=11)  # may be wider than the few cells of few classes
     _name_classes(ax, names)
     return figure
 
@@ -79,6 +75,10 @@ def _counts(scores, labels):
     if scores.isnan().any():
         raise ValueError("model: expected numbers for each class, got NaN")
     return torch.bincount(labels * classes + scores.argmax(1), minlength=classes**2).view(classes, classes)
+
+
+def _shortened(name):
+    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
 
 
 def _name_classes(ax, names):

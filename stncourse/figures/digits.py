@@ -141,9 +141,7 @@ def _as_places(theta, family, own_size, size):
     if shape[:1] == (1,) and (len(shape) == 4 or shape[2:] == (3,)):
         theta, shape = theta[0], shape[1:]
     if shape not in ((2, 3), (3, 3)) and not (len(shape) == 3 and shape[2] == 2 and theta.numel()):
-        expected = (
-            "a floating-point θ of shape (2, 3) or (3, 3), or a grid (H_out, W_out, 2), or family= beside parameters"
-        )
+        expected = "one floating-point θ, (2, 3) or (3, 3), or one grid (H_out, W_out, 2), or family= beside parameters"
         kind = ValueError if isinstance(theta, torch.Tensor) and theta.is_floating_point() else TypeError
         raise kind(f"theta: expected {expected}, got {_check.describe(theta)}")
     theta = _finite(theta)[None]

@@ -44,7 +44,8 @@ class Objective:
 
     def __init__(self, metrics):
         self.metrics = metrics
-        self.is_default = False
+        self.is_default = False  # whether it is what fit minimises and measures when it is asked for nothing else
+        self.loss_name = None  # of a loss of one's own
 
     @property
     def names(self):
@@ -66,8 +67,6 @@ class LogLikelihood(Objective):
         self.is_default = not metrics
         self.largest = largest  # dict, the name of a set of digits -> the largest label in it
         self.label_smoothing = label_smoothing
-
-    loss_name = None
 
     def check(self, output, count):
         contract.check_log_probabilities(output, count, self.largest)

@@ -32,7 +32,7 @@ class AffineGrid(MatrixGrid):
         return self._check(parameters).reshape(-1, 2, 3)
 
     def parameters_of(self, matrix):
-        """``(N, 3, 3)`` matrices -> ``(N, 6)`` parameters."""
+        """θ, also as ``(N, 3, 3)`` -> ``(N, 6)`` parameters."""
         return matrix[:, :2].flatten(1)
 
 
@@ -64,7 +64,7 @@ class AttentionGrid(MatrixGrid):
         return torch.stack([s, zero, tx, zero, s, ty], -1).reshape(-1, 2, 3)
 
     def parameters_of(self, matrix):
-        """``(N, 3, 3)`` matrices -> ``(N, 3)`` parameters."""
+        """θ, also as ``(N, 3, 3)`` -> ``(N, 3)`` parameters."""
         return torch.stack([matrix[:, 0, 0], matrix[:, 0, 2], matrix[:, 1, 2]], -1)
 
 
@@ -109,7 +109,7 @@ class RotationGrid(AngleGrid):
         return torch.stack([cos, -sin * self.aspect, zero, sin / self.aspect, cos, zero], -1).reshape(-1, 2, 3)
 
     def parameters_of(self, matrix):
-        """``(N, 3, 3)`` matrices -> ``(N, 1)`` parameters, from -π to π."""
+        """θ, also as ``(N, 3, 3)`` -> ``(N, 1)`` parameters, from -π to π."""
         return torch.atan2(matrix[:, 1, 0] * self.aspect, matrix[:, 0, 0])[:, None]
 
 
@@ -140,7 +140,7 @@ class TranslationGrid(MatrixGrid):
         return torch.stack([one, zero, tx, zero, one, ty], -1).reshape(-1, 2, 3)
 
     def parameters_of(self, matrix):
-        """``(N, 3, 3)`` matrices -> ``(N, 2)`` parameters."""
+        """θ, also as ``(N, 3, 3)`` -> ``(N, 2)`` parameters."""
         return matrix[:, :2, 2]
 
 
@@ -179,7 +179,7 @@ class SimilarityGrid(AngleGrid):
         return torch.stack([a, -b * self.aspect, tx, b / self.aspect, a, ty], -1).reshape(-1, 2, 3)
 
     def parameters_of(self, matrix):
-        """``(N, 3, 3)`` matrices -> ``(N, 4)`` parameters."""
+        """θ, also as ``(N, 3, 3)`` -> ``(N, 4)`` parameters."""
         return torch.stack([matrix[:, 0, 0], matrix[:, 1, 0] * self.aspect, matrix[:, 0, 2], matrix[:, 1, 2]], -1)
 
 

@@ -37,7 +37,10 @@ class MatrixGrid(nn.Module):
         raise NotImplementedError
 
     def parameters_of(self, matrix):
-        """``(N, 3, 3)`` matrices of this family -> their ``(N, num_parameters)`` parameters."""
+        """θ of this family, also as ``(N, 3, 3)`` -> their ``(N, num_parameters)`` parameters.
+
+        It does not ask whether they are of this family.
+        """
         raise NotImplementedError
 
     def inverse(self, parameters):

@@ -116,7 +116,7 @@ class SpatialTransformer(nn.Module):
             padding_mode, padding_value, antialias: as for :class:`stncourse.Sampler`.
             iterations: how often to look; for all families but ``"tps"``.
             localization: a module of your own, images -> ``(N, num_parameters)``, in place of
-                :class:`stncourse.LocalizationNetwork`. It starts where you let it start.
+                :class:`stncourse.LocalizationNetwork`; then ``channels`` says nothing. It starts where you let it.
 
         Raises:
             TypeError, ValueError: an argument is not of the kind above; a grid generator that keeps angles was made for

@@ -105,6 +105,20 @@ def test_a_transform_of_ones_own_comes_back_also_after_an_error():
     assert vars(stn)["transform"] is mine
 
 
+class WritesIntoItsInput(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stn = turned(0)
+
+    def forward(self, images):
+        return self.stn(images.neg_())
+
+
+def test_what_a_model_writes_into_its_input_is_seen():
+    figure = show_before_after(WritesIntoItsInput(), DIGITS.images[:1])
+    assert not np.array_equal(shown(figure.axes[0]), DIGITS.images[0, 0] / 255)  # what the transformer got
+
+
 class Crops(torch.nn.Module):
     def __init__(self):
         super().__init__()

@@ -503,6 +503,14 @@ def test_theta_is_taken_wherever_parameters_are_and_comes_back(family, dtype):
     torch.testing.assert_close(both, generator.theta(generator.compose(first, second)), **near)
 
 
+def test_parameters_of_undoes_theta(family):
+    generator = family()
+    parameters = near_identity(generator)
+    theta = generator.theta(parameters)
+    for matrix in (theta, square_matrix(theta)):
+        torch.testing.assert_close(generator.parameters_of(matrix), parameters)
+
+
 def test_theta_may_be_of_any_precision_and_of_no_image_at_all(family):
     generator = family()
     theta = generator.theta(near_identity(generator, spread=0.1, dtype=torch.float32))
