@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 import stncourse
 from stncourse import FAST_RECIPE, KINDS, DigitCNN, History, STNClassifier, distort, evaluate, fit, load_digits
 from stncourse.__main__ import main
+from stncourse.paper import EXPERIMENTS
 
 FAST = ["train", "--source", "offline", "--recipe", "fast", "--epochs", "1", "--device", "cpu"]
 
@@ -121,7 +122,12 @@ def test_mnist_that_cannot_be_had_is_one_sentence_and_exit_code_1(monkeypatch, c
         (["train", "--history", "no/such/folder/a.json"], "does not exist"),
         (["train", "--save", "."], "is a folder, not a file"),
         (["train", "--speed", "9"], "unrecognized arguments: --speed 9"),
+        (["reproduce"], "required: experiment"),
         (["reproduce", "table2"], "invalid choice: 'table2'"),
+        (
+            ["reproduce", "addition", "--cells", "ST-CNN Aff"],
+            "--cells: expected MODEL/DISTORTION with FCN, CNN, ST-FCN",
+        ),
         (["reproduce", "table1", "--cells", "RNN/R"], "--cells: expected MODEL/DISTORTION"),
         (["reproduce", "table1", "--budget", "endless"], "--budget: invalid choice"),
         (["reproduce", "table1", "--seeds", "0"], "--seeds: expected a whole number, at least 1, got '0'"),
@@ -145,6 +151,7 @@ OUTPUTS = [
     [*FAST, "--history"],
     [*FAST, "--checkpoint"],
     ["reproduce", "table1", "--out"],
+    ["reproduce", "addition", "--out"],
     ["playground"],
     ["grade", "any.ipynb", "--report"],
 ]
@@ -293,6 +300,7 @@ ENCODINGS = ["ascii", "cp1252", "cp932"]
 COMMANDS = [
     ["--help"],
     *([command, "--help"] for command in ("train", "reproduce", "playground", "grade", "doctor")),
+    *(["reproduce", name, "--help"] for name in EXPERIMENTS),
     [*FAST, "--seed", "3", "--save", "gewählt-θ.safetensors"],
     [*FAST, "--model", "cnn", "--save", "none/θ"],
     ["playground", "θ.html"],
