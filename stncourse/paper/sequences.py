@@ -67,8 +67,8 @@ def read_rows(model, rows, device="cpu", batch_size=500):
 
 
 def rows_of(digits, size, seed):
-    """Digits whose images are rows of these digits: half as many as there are digits, the same again for a seed."""
-    rows = digit_sequences(digits, max(1, len(digits) // 2), torch.Generator(device="cpu").manual_seed(seed), size)
+    """Digits whose images are rows of these digits: so many that each digit stands in one of them, on average."""
+    rows = digit_sequences(digits, max(1, len(digits) // 3), torch.Generator(device="cpu").manual_seed(seed), size)
     return Digits(rows.images, rows.labels, digits.source)
 
 

@@ -1,4 +1,4 @@
-"""Networks that read rows of digits: what comes out, where they look, and that at first their transformers do nothing."""
+"""Networks that read rows of digits: what comes out, where they look, and that at first no transformer does a thing."""
 
 import pytest
 import torch

@@ -69,7 +69,7 @@ def test_rows_to_learn_from_and_to_measure_on_are_of_their_own_digits(column):
     """Every digit of one set is white, of the other grey."""
     train, test = (
         Digits(torch.full((count, 1, 28, 28), grey, dtype=torch.uint8), [1] * count, "made up")
-        for count, grey in ((30, 255), (12, 90))
+        for count, grey in ((45, 255), (18, 90))
     )
     data = EXPERIMENT.data(train, test, column)
     assert (len(data.train), len(data.measure)) == (15, 6)
@@ -80,7 +80,7 @@ def test_rows_to_learn_from_and_to_measure_on_are_of_their_own_digits(column):
 
 
 def test_rows_are_those_of_digit_sequences():
-    digits = load_digits("test", "offline").subset(slice(None, None, 50))
+    digits = load_digits("test", "offline").subset(slice(None, None, 33))
     expected = digit_sequences(digits, 10, torch.Generator().manual_seed(5), 70)
     rows = rows_of(digits, 70, 5)
     assert torch.equal(rows.images, expected.images)
@@ -99,12 +99,12 @@ def test_networks_fit_their_columns(model):
 
 @pytest.mark.parametrize("model", PAPER)
 def test_a_little_training_helps(model):
-    rows = rows_of(load_digits("train", "offline").subset(slice(300)), 64, 0)
+    rows = rows_of(load_digits("train", "offline").subset(slice(450)), 64, 0)
     torch.manual_seed(0)
     network = EXPERIMENT.network(model, "64px", None, "float32")
     recipe = Recipe("tiny", epochs=3, batch_size=32, optimizer="adamw", learning_rate=0.002, localization_factor=0.3)
     measured = {"loss": sequence_loss, "metrics": {"whole rows": rows_right}}
     history = fit(network, rows, rows, recipe, "cpu", verbose=False, **measured)
     losses = history.column("train_loss")
-    assert losses[-1] < 0.85 * losses[0]
+    assert losses[-1] < 0.92 * losses[0]
     assert history.epochs[-1]["test_whole rows"] == evaluate(network, rows, "cpu", **measured)["whole rows"]
