@@ -1,7 +1,7 @@
 """What an experiment of the paper is: all that its runs need to know, in one description."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stncourse.data.digits import Digits
 from stncourse.paper.paired import wrong_digits
@@ -15,6 +15,7 @@ class Data:
     train: Digits  #: to learn from
     measure: Digits  #: to measure on, once, at the end: the same for every model and seed, distorted already
     transform: Callable | None = None  #: for :func:`stncourse.fit`, of the training images
+    known: dict = field(default_factory=dict)  #: what else is known of the images to measure on, for ``facts``
 
 
 @dataclass(frozen=True)
