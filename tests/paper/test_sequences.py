@@ -124,11 +124,11 @@ def test_networks_fit_their_columns(model):
 
 @pytest.mark.parametrize("model", PAPER)
 def test_a_little_training_helps(model):
-    digits = load_digits("train", "offline").subset(slice(450))
+    digits = load_digits("train", "offline").subset(slice(300))
     rows = EXPERIMENT.data(digits, digits, "64px").train
     torch.manual_seed(0)
     network = EXPERIMENT.network(model, "64px", None, "float32")
-    recipe = Recipe("tiny", epochs=3, batch_size=32, optimizer="adamw", learning_rate=0.002, localization_factor=0.3)
+    recipe = Recipe("tiny", epochs=3, batch_size=20, optimizer="adamw", learning_rate=0.002, localization_factor=0.3)
     measured = {"loss": sequence_loss, "metrics": {"whole rows": rows_right}}
     history = fit(network, rows, rows, recipe, "cpu", verbose=False, **measured)
     losses = history.column("train_loss")
