@@ -37,7 +37,7 @@ class SequenceNetwork(nn.Module):
       linear layers, as in the paper.
     - ``"ST-CNN Multi"``: the same with a transformer before each of the four convolutions, that is three of them on
       feature maps; each localization network has linear layers of 32 units only, as in the paper, on features that are
-      averaged to 16×16 or 8×8.
+      averaged to 16×16 or 7×7.
 
     All transforms are affine and start at the identity. Outside an image lies background, outside a feature map 0. Of a
     larger image the first transformer hands on 64×64 pixels: it may look at a part of it with all of them.
@@ -115,7 +115,8 @@ class RecurrentReader(nn.Module):
 
     Convolutions see the whole image once. A GRU is told what they saw, five times, and says each time where to look: an
     attention transform, zoom and place. What it looks at, 24×24 pixels, a small CNN reads: a digit, or "none". Nobody
-    says where the digits are, nor that the first one is on the left.
+    says where the digits are. But untrained it looks five times at half of the image, each time a little further to the
+    right: with five looks that start alike it takes much longer until they part.
 
     Args:
         image_size, channels, padding_value, dropout, precision: as for :class:`SequenceNetwork`.
@@ -169,15 +170,15 @@ class _Looks(nn.Module):
         seen, features = _seen(size, channels)
         self.encoder = nn.Sequential(*seen, nn.Linear(features, 64), nn.ReLU())
         self.gru = nn.GRU(64, hidden, batch_first=True)
-        self.last = nn.Linear(hidden, AttentionGrid.num_parameters)
+        self.last = nn.Linear(hidden, AttentionGrid.num_parameters, bias=False)
         nn.init.zeros_(self.last.weight)
-        with torch.no_grad():
-            self.last.bias.copy_(torch.tensor([0.5, 0.0, 0.0]))
+        self.start = nn.Parameter(torch.tensor([[0.5, 0.3 * (k - LONGEST // 2), 0.0] for k in range(LONGEST)]))
 
     def forward(self, images):
+        """``(5 N, C, H, W)`` images, each five times in a row -> ``(5 N, 3)``."""
         seen = self.encoder(images[::LONGEST])
         states, _ = self.gru(seen[:, None].expand(-1, LONGEST, -1))
-        return self.last(states).flatten(0, 1)
+        return (self.start + self.last(states)).flatten(0, 1)
 
 
 def _in_bfloat16(network, x):
@@ -225,13 +226,7 @@ def _seen(size, channels):
 
 
 def _linear(size, channels):
-    side = 16 if channels <= 3 else 8
-    return nn.Sequential(
-        nn.AdaptiveAvgPool2d(side),
-        nn.Flatten(),
-        nn.Linear(channels * side * side, 32),
-        nn.ReLU(),
-        nn.Linear(32, 32),
-        nn.ReLU(),
-        nn.Linear(32, AffineGrid.num_parameters),
-    )
+    shrink = max(1, min(size) // (16 if channels <= 3 else 7))
+    features = channels * (size[0] // shrink) * (size[1] // shrink)
+    layers = [nn.AvgPool2d(shrink), nn.Flatten(), nn.Linear(features, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(32, AffineGrid.num_parameters))
