@@ -6,6 +6,7 @@ from importlib import import_module
 EXPERIMENTS = {
     "table1": "the table of distorted digits (section 4.1)",
     "addition": "the sum of two digits, each in a channel of its own (appendix A.1)",
+    "colocalisation": "what images have in common, found without a box (appendix A.2)",
 }
 
 
