@@ -102,7 +102,7 @@ class HeatMapLocalization(nn.Module):
         with torch.no_grad():  # no weight below 0: the map starts as a faint picture of where it is bright
             for convolution in (self.marks[0], self.marks[2]):
                 convolution.weight.abs_()
-        nn.init.constant_(self.heat.weight, _HEAT)
+        nn.init.constant_(self.heat.weight, _FAINT)
         for name, side in zip("yx", self.image_size, strict=True):
             self.register_buffer(name, _places(side), persistent=False)
 
@@ -118,11 +118,11 @@ class HeatMapLocalization(nn.Module):
         x = (heat.sum(1) * self.x).sum(1, keepdim=True)
         y = (heat.sum(2) * self.y).sum(1, keepdim=True)
         low, high = self.scales
-        seen = (marks * heat[:, None]).sum((2, 3))
+        seen = _FAINT * (marks * heat[:, None]).sum((2, 3))  # else the scale runs to an end in a few steps
         return torch.cat([low + (high - low) * torch.sigmoid(self.scale(seen)), x, y], 1)
 
 
-_HEAT = 0.02  # how much brightness counts at first
+_FAINT = 0.02  # how much brightness counts, at first for the place, always for the scale
 _STRIDE, _FIELD = 4, 24  # one place of the map from the next, and how much of the image it sees, in pixels
 
 
@@ -134,12 +134,11 @@ def _places(side):
 
 def _checked_scales(scales, start):
     pair = _check.as_pair(scales)
-    if pair is None or None in (numbers := tuple(map(_check.as_real, pair))) or not 0 < numbers[0] < numbers[1]:
+    low, high = (None, None) if pair is None else map(_check.as_real, pair)
+    if low is None or high is None or not 0 < low < high:
         raise ValueError(f"scales: expected (smallest, largest), both above 0, got {_check.describe(scales)}")
-    _check.number(
-        "start", start, f"a scale between {numbers[0]} and {numbers[1]}", lambda s: numbers[0] < s < numbers[1]
-    )
-    return numbers
+    _check.number("start", start, f"a scale between {low} and {high}", lambda scale: low < scale < high)
+    return low, high
 
 
 class Located(NamedTuple):
@@ -228,7 +227,7 @@ def triplet_hinge(found, random, margin=MARGIN, hold_others=True):
     """
     _check.tensor("found", found, "N F")
     _check.tensor("random", random, f"{len(found)} {found.shape[1]}")
-    margin = _check.number("margin", margin, "a number >= 0", lambda number: 0 <= number)
+    margin = _check.number("margin", margin, "a number >= 0", lambda number: number >= 0)
     if len(found) < 2:
         raise ValueError(f"found: expected the features of at least two images, got {_check.describe(found)}")
     others = found.detach() if hold_others else found
