@@ -1,5 +1,6 @@
 """A network that finds what its images have in common (Jaderberg et al. 2015, appendix A.2): encoder, frame, loss."""
 
+import math
 from importlib import resources
 from typing import NamedTuple
 
@@ -72,14 +73,15 @@ class HeatMapLocalization(nn.Module):
     """A localization network that marks places: two convolutions, a map of how much each place matters, its mean place.
 
     The same filters look everywhere, so that what was learned in one corner holds in all of them; and a frame can only
-    go where something is seen: no bias sends all frames into an empty corner. It starts by looking at what is bright,
-    so that the more part of the frames shows some of the digit. (From a random start too few do, in some runs, and
-    then what the crops agree on is background.)
+    go where something is seen: no bias sends all frames into an empty corner. Before any training it follows what is
+    bright, so that most frames show some of the digit. From a start in the middle of the image some runs fail: too few
+    do, and what the crops then agree on is background.
 
     Args:
         image_size: ``(H, W)``, one int for a square, or ``(N, C, H, W)``; at least 24.
         scales: ``(smallest, largest)`` that a frame can be.
         start: the scale it starts with.
+        brightness: how much it counts at first; with 0 all frames start in the middle.
 
     Convention:
         normalised images ``(N, 1, H, W)`` -> the parameters ``(N, 3)``: s, tx, ty of :class:`stncourse.AttentionGrid`;
@@ -89,7 +91,7 @@ class HeatMapLocalization(nn.Module):
     torch.Size([2, 3])
     """
 
-    def __init__(self, image_size, scales=SCALES, start=1 / 3):
+    def __init__(self, image_size, scales=SCALES, start=1 / 3, brightness=0.02):
         super().__init__()
         self.image_size = _check.image_size("image_size", image_size, minimum=_FIELD)
         self.scales = _checked_scales(scales, start)
@@ -102,7 +104,8 @@ class HeatMapLocalization(nn.Module):
         with torch.no_grad():  # no weight below 0: the map starts as a faint picture of where it is bright
             for convolution in (self.marks[0], self.marks[2]):
                 convolution.weight.abs_()
-        nn.init.constant_(self.heat.weight, _FAINT)
+        brightness = _check.number("brightness", brightness, "a number >= 0", lambda number: 0 <= number < math.inf)
+        nn.init.constant_(self.heat.weight, brightness)
         for name, side in zip("yx", self.image_size, strict=True):
             self.register_buffer(name, _places(side), persistent=False)
 
@@ -122,7 +125,7 @@ class HeatMapLocalization(nn.Module):
         return torch.cat([low + (high - low) * torch.sigmoid(self.scale(seen)), x, y], 1)
 
 
-_FAINT = 0.02  # how much brightness counts, at first for the place, always for the scale
+_FAINT = 0.02  # how much what is seen counts for the scale
 _STRIDE, _FIELD = 4, 24  # one place of the map from the next, and how much of the image it sees, in pixels
 
 
@@ -214,7 +217,8 @@ def triplet_hinge(found, random, margin=MARGIN, hold_others=True):
         margin: α, at least 0.
         hold_others: let e_m stand still while e_n is drawn to it. The paper does not say so. Both terms pull at e_n
             then with the same strength; else what all crops share pulls twice as hard as what sets them apart from the
-            rest of the image, and what all crops share most easily is nothing: they all show background.
+            rest of their image. What crops share most easily is background: there such runs ended, that started with
+            frames that did not follow what is bright.
 
     Returns:
         scalar.
