@@ -94,6 +94,7 @@ class STNClassifier(nn.Module):
         self, image_size=28, in_channels=1, num_classes=10, output_size=None, padding_value=BACKGROUND, dropout=0.5
     ):
         super().__init__()
+        image_size = _check.image_size("image_size", image_size)
         self.stn = SpatialTransformer.for_images(
             image_size, in_channels, output_size=output_size, padding_value=padding_value
         )
