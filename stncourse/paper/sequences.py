@@ -200,7 +200,8 @@ _CHOSEN = (
     "The first recipe that was tried, table 1's with smaller batches and without label smoothing and dropout, one for "
     "all models; nothing in it was tuned for one of them. On rows of 5,000 held-out training digits it left, after "
     "four epochs, 19.7 % of the rows wrong for CNN, 17.9 for ST-CNN Single (17.0 at the full rate), 8.0 for ST-CNN "
-    "Multi. There it was chosen, too, that the recurrent one's looks start apart: 88 % wrong after one epoch, 98 where they start alike. "
+    "Multi. There it was chosen, too, that the recurrent one's looks start apart: 88 % wrong after one epoch, 98 where "
+    "they start alike. "
 )
 _TABLE = PaperTable(PAPER, tuple(SIZES), column="size")
 #: The cells of 64×64 pixels, the most telling first.
