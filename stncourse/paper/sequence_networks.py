@@ -93,14 +93,26 @@ class SequenceNetwork(nn.Module):
 
     def features(self, images):
         """``(N, C, H, W)`` images -> what the last convolution makes of them, ``(N, 64, H', W')``."""
+        return self._through(images)[0]
+
+    def look(self, images):
+        """``(N, C, H, W)`` images -> what each of the transformers did, a list of :class:`stncourse.Transformed`.
+
+        The first one's ``images`` are images; the others' are feature maps, which their θ tell where to look.
+        """
+        return self._through(images)[1]
+
+    def _through(self, images):
+        """(What the last convolution gives, what each transformer did.)"""
         check_image_shape(images, self.channels, self.image_size)
-        x = images
+        x, looks = images, []
         for transformer, stage in zip(self.transformers, self.stages, strict=True):
             if isinstance(transformer, SpatialTransformer):
-                x = transformer(at_least_float32(x))
+                looks.append(transformer.transform(at_least_float32(x)))
+                x = looks[-1].images
             with _in_bfloat16(self, x):
                 x = stage(x)
-        return x
+        return x, looks
 
     @property
     def stn(self):
@@ -204,11 +216,17 @@ def _head(features, classes, dropout, hidden=_HIDDEN):
 
 
 def _transformer(localization, padding_value, output_size):
-    last, generator = localization[-1], AffineGrid()
+    stn = SpatialTransformer(localization, AffineGrid(), Sampler(padding_value=padding_value), output_size)
+    return to_identity(stn)
+
+
+def to_identity(stn):
+    """Set a transformer of a :class:`SequenceNetwork` so that everything passes it unchanged; returns it."""
+    last = stn.localization[-1]
     nn.init.zeros_(last.weight)
     with torch.no_grad():
-        last.bias.copy_(generator.identity())
-    return SpatialTransformer(localization, generator, Sampler(padding_value=padding_value), output_size)
+        last.bias.copy_(stn.grid_generator.identity())
+    return stn
 
 
 def _convolutional(size, channels):

@@ -6,22 +6,23 @@ compared one by one; what can be compared is which network is better than which.
 al.'s (2015), not the paper's.
 """
 
+import copy
 from importlib import resources
 
 import torch
 
-from stncourse import _check
 from stncourse._modes import in_eval
 from stncourse.data.batches import Batches
 from stncourse.data.digits import Digits
+from stncourse.data.mnist import load_digits
 from stncourse.data.sequences import LONGEST, NONE, digit_sequences
-from stncourse.networks.weights import load_weights
 from stncourse.paper.budgets import Budget
-from stncourse.paper.cells import cell_path, read_results
+from stncourse.paper.cells import read_results
 from stncourse.paper.experiment import Data, Experiment
 from stncourse.paper.paper_table import PaperTable
-from stncourse.paper.sequence_networks import RecurrentReader, SequenceNetwork
+from stncourse.paper.sequence_networks import RecurrentReader, SequenceNetwork, to_identity
 from stncourse.training.recipes import Recipe
+from stncourse.transformer.spatial_transformer import transformers_in
 
 #: Error in %, of whole house numbers, in the paper's table 2: SVHN, crops of 64×64 and wider ones of 128×128 pixels.
 PAPER = {
@@ -31,7 +32,7 @@ PAPER = {
     "Recurrent": {},
 }
 SIZES = {"64px": 64, "128px": 128}
-_TRAIN_SEED, _MEASURE_SEED = 4321, 1234
+_TRAIN_SEED, _MEASURE_SEED, _SHOWN_SEED = 4321, 1234, 7
 
 
 def sequence_loss(output, labels):
@@ -109,27 +110,80 @@ def _wrong(model, measure, device):
 
 
 def _facts(model, data, device):
-    """Errors in %, of single places and of rows by how many digits they have; and how often a look is on its digit."""
     labels = data.measure.labels.cpu()
     there, wrong = labels != NONE, read_rows(model, data.measure, device) != labels
     lengths = there.sum(1)
     by_length = [_percent(wrong[lengths == length].any(1)) for length in range(1, LONGEST + 1)]
     facts = {"place_error": _percent(wrong.flatten()), "error_by_length": by_length}
+    if not hasattr(model, "look") or getattr(model, "stn", None) is None:
+        return facts
+    facts["shown"] = _rounded(looks_at(model, shown_rows(), device))
+    theta, frames = looks_at(model, data.measure, device), data.known["frames"]
     if isinstance(model, RecurrentReader):
-        on_it = on_its_digit(looks_at(model, data.measure, device), data.known["frames"])
-        facts["on_its_digit"] = [_percent(on_it[there[:, k], k]) for k in range(LONGEST)]
-    return facts
+        on_it = on_its_digit(theta, frames)
+        return facts | {"on_its_digit": [_percent(on_it[there[:, k], k]) for k in range(LONGEST)]}
+    facts["theta_mean"], facts["theta_std"] = _rounded(theta.mean(0)), _rounded(theta.std(0))
+    facts["follows"] = _rounded(follows(theta, frames))
+    return facts | {"error_without": _errors_without(model, data.measure, device)}
+
+
+def follows(theta, frames):
+    """How a network's transformers follow the rows: the correlation of tx with where the first digit is, and of ty.
+
+    Args:
+        theta: ``(N, T, 2, 3)``, of T transformers, as from :func:`looks_at`.
+        frames: ``(N, 5, 2, 3)``, as from :func:`stncourse.digit_sequences`.
+
+    Returns:
+        ``(T, 2)``: from -1 to 1, along x, along y; 0 for a transformer that never moves.
+    """
+    moves, places = (x.double() - x.double().mean(0) for x in (theta[..., 2], frames[:, :1, :, 2]))
+    return (moves * places).sum(0) / (moves.norm(dim=0) * places.norm(dim=0)).clamp(min=1e-6)
+
+
+def _errors_without(model, rows, device):
+    """Of rows, in %, when one of the transformers, the first, the second, …, leaves everything as it is."""
+    errors = []
+    for number in range(len(transformers_in(model))):
+        changed = copy.deepcopy(model)
+        to_identity(transformers_in(changed)[number])
+        errors.append(_percent(_wrong(changed, rows, device)))
+    return errors
+
+
+def shown_rows():
+    """Eight rows of digits that ship with the course, of which each run notes where its transformers look: Digits."""
+    return _rows(load_digits("test", "offline").subset(slice(24)), SIZES["64px"], _SHOWN_SEED)[0]
+
+
+def _rounded(tensor):
+    return (tensor.double() * 1e4).round().div(1e4).tolist()
 
 
 def _percent(mask):
     return round(100 * mask.double().mean().item(), 4) if len(mask) else None
 
 
-def looks_at(reader, rows, device="cpu", batch_size=500):
-    """θ of the five looks of a :class:`RecurrentReader` at each row: ``(N, 5, 2, 3)``, output → input, on the CPU."""
-    with in_eval(reader), torch.no_grad():
-        batches = Batches(rows, batch_size, device=device)
-        return torch.cat([reader.look(images).theta.cpu() for images, _ in batches])
+def looks_at(model, rows, device="cpu", batch_size=500):
+    """θ of all that a network with transformers does with each row, in eval mode.
+
+    Args:
+        model: :class:`RecurrentReader`, or a :class:`SequenceNetwork` with one transformer or four.
+        rows: Digits, their images rows.
+        device: where the images go; the model is there already.
+        batch_size: how many at a time.
+
+    Returns:
+        ``(N, 5, 2, 3)``, the five looks; or ``(N, 1, 2, 3)``, ``(N, 4, 2, 3)``, one for each transformer. Output →
+        input, on the CPU.
+    """
+
+    def theta(images):
+        looks = model.look(images)
+        return looks.theta if isinstance(model, RecurrentReader) else torch.stack([look.theta for look in looks], 1)
+
+    with in_eval(model), torch.no_grad():
+        return torch.cat([theta(images).cpu() for images, _ in Batches(rows, batch_size, device=device)])
 
 
 _RECIPE = Recipe(
@@ -145,8 +199,9 @@ _RECIPE = Recipe(
 _CHOSEN = (
     "The first recipe that was tried, table 1's with smaller batches and without label smoothing and dropout, one for "
     "all models; nothing in it was tuned for one of them. On rows of 5,000 held-out training digits it left, after "
-    "four epochs, 19.7 % of the rows wrong for CNN, 17.9 for ST-CNN Single, 8.0 for ST-CNN Multi. There it was chosen, "
-    "too, that the recurrent one's looks start apart: 88 % wrong after one epoch, 98 where they start alike. "
+    "four epochs, 19.7 % of the rows wrong for CNN, 17.9 for ST-CNN Single (17.0 at the full rate), 8.0 for ST-CNN "
+    "Multi. There it was chosen, too, that the recurrent one's looks start apart: 88 % wrong after one epoch, 98 where "
+    "they start alike. "
 )
 _TABLE = PaperTable(PAPER, tuple(SIZES), column="size")
 #: The cells of 64×64 pixels, the most telling first.
@@ -169,32 +224,13 @@ EXPERIMENT = Experiment("sequences", _TABLE, BUDGETS, _data, _network, loss=sequ
 def load_sequences():
     """The cells that were trained for the course, as they ship with it: (model, "64px") -> cell.
 
-    Made by ``make sequences``; see :func:`stncourse.paper.cells.read_cell`. The ``facts`` of a run are ``place_error``,
-    errors in % of the five places; ``error_by_length``, of rows of one digit, of two, …; and for the recurrent one
-    ``on_its_digit``, in how many % of the rows with such a digit look 1, 2, … has its centre on it.
+    Made by ``make sequences``; see :func:`stncourse.paper.cells.read_cell`. The ``facts`` of a run are:
+
+    - ``place_error``: errors in % of the five places; ``error_by_length``: of rows of one digit, of two, …
+    - ``shown``: where each transformer, or each of the five looks, looked in :func:`shown_rows`: ``(8, T, 2, 3)``.
+    - Of the recurrent one, ``on_its_digit``: in how many % of the rows that have it look 1, 2, … has its centre on it.
+    - Of one transformer in front, or four inside: ``theta_mean`` and ``theta_std``, over the rows; ``follows``, how far
+      each of them follows the row (:func:`follows`); ``error_without``, in %, when it is set to the identity.
     """
-    with _assets() as folder:
+    with resources.as_file(resources.files("stncourse") / "assets" / "sequences") as folder:
         return read_results(folder, _TABLE)
-
-
-def load_sequence_transformer(model):
-    """What a trained network of the course (seed 0) looks with, without its classifier.
-
-    Args:
-        model: ``"ST-CNN Single"`` or ``"Recurrent"``.
-
-    Returns:
-        A whole network of that name for 64×64 images, in eval mode, on the CPU, of which only ``stn`` is trained.
-
-    Raises:
-        ValueError: another model.
-    """
-    _check.choice("model", model, ("ST-CNN Single", "Recurrent"))
-    network = _network(model, "64px", None, "float32")
-    with _assets() as folder:
-        load_weights(network.stn, cell_path(folder, model, "64px").with_suffix(".stn.safetensors"))
-    return network.eval()
-
-
-def _assets():
-    return resources.as_file(resources.files("stncourse") / "assets" / "sequences")

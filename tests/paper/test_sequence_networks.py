@@ -65,6 +65,7 @@ def test_transformers_stand_before_these_convolutions(name, where):
     assert found == where
     assert len(transformers_in(network)) == len(where)
     assert bool(localization_parameters(network)) == bool(where)
+    assert (network.stn is None) == (not where)
 
 
 def test_outside_the_image_lies_background_and_outside_features_nothing():
@@ -101,6 +102,7 @@ def test_a_transformer_warps_what_the_convolution_before_it_made(name):
     """By hand, layer by layer, with θ that are not the identity."""
     network, images = made(name), some_images()
     shaken(network)
+    looks = []
     with torch.no_grad():
         x = images
         for transformer, stage in zip(network.transformers, network.stages, strict=True):
@@ -108,8 +110,10 @@ def test_a_transformer_warps_what_the_convolution_before_it_made(name):
                 seen = transformer.transform(x)
                 assert (seen.theta - torch.tensor([[1.0, 0, 0], [0, 1, 0]])).abs().max() > 0.01
                 x = seen.images
+                looks.append(seen.theta)
             x = stage(x)
         assert_close(network.features(images), x)
+        assert_close([look.theta for look in network.look(images)], looks)
         assert_close(network(images), network.head(x).unflatten(1, (5, 11)).log_softmax(2))
 
 

@@ -1,5 +1,6 @@
 """The experiment with rows of digits: its loss, what counts as wrong, its data, and that a little training helps."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,11 +14,14 @@ from stncourse.paper.sequences import (
     EXPERIMENT,
     PAPER,
     SIZES,
+    follows,
+    load_sequences,
     looks_at,
     on_its_digit,
     read_rows,
     rows_right,
     sequence_loss,
+    shown_rows,
 )
 
 LABELS = torch.tensor([[3, 1, 4, NONE, NONE], [7, NONE, NONE, NONE, NONE], [2, 7, 1, 8, 2], [0, 0, NONE, NONE, NONE]])
@@ -73,6 +77,50 @@ def test_of_the_recurrent_one_it_is_told_how_often_a_look_is_on_its_digit():
     there = data.measure.labels != NONE
     expected = [100 * on_its_digit(theta, data.known["frames"])[there[:, k], k].float().mean().item() for k in range(5)]
     assert EXPERIMENT.facts(reader, data, "cpu")["on_its_digit"] == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(("model", "count"), [("ST-CNN Single", 1), ("ST-CNN Multi", 4)])
+def test_of_transformers_inside_it_is_told_how_far_they_move(model, count):
+    data = EXPERIMENT.data(*(load_digits(split, "offline").subset(slice(60)) for split in ("train", "test")), "64px")
+    network = EXPERIMENT.network(model, "64px", data, "float32")
+    nn.init.normal_(network.transformers[0].localization[-1].weight, std=0.05)
+    theta = looks_at(network, data.measure, batch_size=7)
+    assert theta.shape == (20, count, 2, 3)
+    facts = EXPERIMENT.facts(network, data, "cpu")
+    assert_close(torch.tensor(facts["theta_mean"]), theta.mean(0), atol=1e-4, rtol=0)
+    assert_close(torch.tensor(facts["theta_std"]), theta.std(0), atol=1e-4, rtol=0)
+    assert_close(torch.tensor(facts["follows"]), follows(theta, data.known["frames"]).float(), atol=1e-4, rtol=0)
+    assert_close(torch.tensor(facts["shown"]), looks_at(network, shown_rows()), atol=1e-4, rtol=0)
+    assert len(facts["error_without"]) == count
+    assert theta[:, 0].std(0).min() > 0.001
+    assert torch.equal(theta[:, 1:], torch.eye(2, 3).expand(20, count - 1, 2, 3))
+
+
+def test_a_transformer_follows_the_rows_or_does_not():
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.rand(50, 5, 2, 3, generator=generator)
+    theta = torch.rand(50, 3, 2, 3, generator=generator)
+    theta[:, 0, :, 2] = 3 * frames[:, 0, :, 2] - 1
+    theta[:, 1, 0, 2], theta[:, 1, 1, 2] = -frames[:, 0, 0, 2], 0.5
+    found = follows(theta, frames)
+    assert_close(found[:2], torch.tensor([[1.0, 1.0], [-1.0, 0.0]]).double())
+    expected = np.corrcoef(theta[:, 2, 1, 2], frames[:, 0, 1, 2])[0, 1]
+    assert found[2, 1].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_without_a_transformer_the_others_go_on():
+    """The third one moves everything out of sight: without it the network reads, without another it sees nothing."""
+    data = EXPERIMENT.data(*(load_digits(split, "offline").subset(slice(60)) for split in ("train", "test")), "64px")
+    network = EXPERIMENT.network("ST-CNN Multi", "64px", data, "float32").eval()
+    expected = 100 * EXPERIMENT.wrong(network, data.measure, "cpu").double().mean().item()
+    before = read_rows(network, data.measure)
+    with torch.no_grad():
+        network.transformers[2].localization[-1].bias[2] = 9.0
+    after = read_rows(network, data.measure)
+    assert not torch.equal(before, after)
+    errors = EXPERIMENT.facts(network, data, "cpu")["error_without"]
+    assert errors[2] == pytest.approx(expected)
+    assert torch.equal(read_rows(network, data.measure), after)  # the model is as it was
 
 
 @pytest.mark.parametrize("column", SIZES)
@@ -134,3 +182,25 @@ def test_a_little_training_helps(model):
     losses = history.column("train_loss")
     assert losses[-1] < 0.92 * losses[0]
     assert history.epochs[-1]["test_whole rows"] == evaluate(network, rows, "cpu", **measured)["whole rows"]
+
+
+# What ships
+
+
+def test_the_cells_that_ship_say_what_the_course_says_of_them():
+    cells = load_sequences()
+    assert set(cells) == {(model, "64px") for model in PAPER}
+    error = {model: cells[model, "64px"]["error"]["mean"] for model in PAPER}
+    assert error["ST-CNN Multi"] < error["CNN"] / 1.5
+    assert error["Recurrent"] < error["CNN"] / 1.2
+    recipes = [cell["recipe"] | {"steps": cell["steps"]} for cell in cells.values()]
+    assert recipes.count(recipes[0]) == 4  # equal budgets
+    for cell in cells.values():
+        assert cell["measured_on"] == "test"
+        assert all(len(run["facts"]["error_by_length"]) == 5 for run in cell["runs"])
+    # On images they stay; the last two, on feature maps, follow the row: its height, then its beginning.
+    for facts in (run["facts"] for run in cells["ST-CNN Multi", "64px"]["runs"]):
+        moves, along = torch.tensor(facts["theta_std"])[..., 2], torch.tensor(facts["follows"]).abs()
+        assert moves[:2].max() < 0.1 < moves[2:].amax(1).min()
+        assert along[2:].amax(0).min() > 0.6
+        assert max(facts["error_without"]) > 2 * cells["ST-CNN Multi", "64px"]["error"]["mean"]
