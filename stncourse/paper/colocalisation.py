@@ -34,7 +34,7 @@ class _ByDigit(PaperTable):
 
     def text(self, results):
         """Digits found in %, mean ± std over the seeds, as Markdown; the last line is the mean over the digits."""
-        rows = [["found", "T: paper / ours", "TC: paper / ours"], ["---"] * 3]
+        rows = [[f"found by {MODEL}", "T: paper / ours", "TC: paper / ours"], ["---"] * 3]
         for digit in range(10):
             rows.append([str(digit), *(self._entry(results, f"{kind}-{digit}") for kind in _SETS)])
         rows.append(["mean", *(self._mean(results, kind) for kind in _SETS)])

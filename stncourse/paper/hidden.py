@@ -35,6 +35,7 @@ def hide_digits(digits, count, others=None, generator=None):
     Raises:
         TypeError, ValueError: an argument is not of the kind or shape above.
 
+    >>> from stncourse import load_digits
     >>> digits = load_digits("test", source="offline").images
     >>> hide_digits(digits, 3, generator=torch.Generator().manual_seed(0)).labels.shape
     torch.Size([3, 4])
@@ -91,6 +92,7 @@ def hidden_digits(digits, label, clutter, count=None, seed=0):
     Raises:
         TypeError, ValueError: an argument is not of the kind above, or there is no such digit.
 
+    >>> from stncourse import load_digits
     >>> hidden_digits(load_digits("test", source="offline"), 8, clutter=True, count=5)
     Digits(5 images of 1×84×84, source='offline')
     """
