@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from stncourse import _check
-from stncourse.data.digits import Digits
+from stncourse.data.digits import Digits, are_classes
 from stncourse.data.seeds import cpu_generator
 from stncourse.device import resolve_device
 
@@ -25,7 +25,8 @@ class Batches:
             background; for augmentation or distortion.
 
     Yields:
-        ``(images, labels)``: float32 ``(B, C, H, W)`` normalised, int64 ``(B,)``.
+        ``(images, labels)``: float32 ``(B, C, H, W)`` normalised, and the labels of these digits, int64 ``(B,)`` where
+        they are classes.
 
     Raises:
         TypeError, ValueError: an argument is not of the kind above.
@@ -97,6 +98,8 @@ def _checked(images, count):
 class DigitsDataset(torch.utils.data.Dataset):
     """Digits one by one as ``(image, label)``, for torch's ``DataLoader``: what ``torchvision.datasets.MNIST`` gives.
 
+    A label is an int where it is a class; others are a tensor, the image's row of the labels.
+
     Args:
         digits: :class:`Digits` of one channel (grey pictures) or three (colour).
         transform: PIL image -> anything, for example torchvision's ``ToTensor``; None leaves the PIL image.
@@ -121,5 +124,6 @@ class DigitsDataset(torch.utils.data.Dataset):
 
         pixels = self.digits.images[index].cpu().numpy()
         image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-        label = int(self.digits.labels[index])
+        label = self.digits.labels[index]
+        label = int(label) if are_classes(self.digits.labels) else label
         return (image if self.transform is None else self.transform(image)), label

@@ -83,9 +83,14 @@ class Digits:
         return self.subset(order[held_out:]), self.subset(order[:held_out])
 
 
+def are_classes(labels):
+    """Whether labels are classes, one per image."""
+    return labels.ndim == 1 and labels.dtype == torch.int64
+
+
 def check_classes(name, labels, what):
     """Labels that are classes, one per image, as ``what`` needs them; ValueError for others."""
-    if labels.ndim != 1 or labels.dtype != torch.int64:
+    if not are_classes(labels):
         raise ValueError(
             f"{name}: expected one class per image as labels, (N,) int64, which {what} needs, got "
             f"{_check.describe(labels)}"

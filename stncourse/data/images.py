@@ -23,7 +23,7 @@ class ImageSet(Digits):
 
     Attributes:
         images: ``(N, C, H, W)`` uint8.
-        labels: ``(N,)`` int64, positions in ``classes``.
+        labels: ``(N,)`` int64, positions in ``classes``; or several of them per image, ``(N, …)``.
         source: where they are from.
         classes: the names of the classes, a tuple.
         mean, std: per channel, of the *training* set's pixels in [0, 1]; a test set has its training set's. A channel
@@ -45,7 +45,9 @@ class ImageSet(Digits):
     def __post_init__(self):
         super().__post_init__()
         object.__setattr__(self, "classes", class_names(self.classes))
-        if len(self) and int(self.labels.max()) >= len(self.classes):
+        if self.labels.is_floating_point():
+            raise ValueError(f"labels: expected positions in classes, int64, got {_check.describe(self.labels)}")
+        if len(self) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
             raise ValueError(
                 f"labels: expected 0 to {len(self.classes) - 1}, the positions in classes, "
                 f"got {int(self.labels.min())} to {int(self.labels.max())}"

@@ -14,15 +14,16 @@ _LEGEND_WIDTH = 3.6  # inches
 
 
 def plot_history(histories):
-    """Loss and accuracy over the epochs, of one run or several.
+    """Loss and accuracy over the epochs, of one run or several; in place of the accuracy what else was measured.
 
     Args:
         histories: a :class:`stncourse.History`, or a dict from a name to one. However many there are, each has lines of
             its own.
 
     Returns:
-        Figure. What was not measured, or is NaN or infinite, is left out of a line, and the legend says of how many
-        epochs.
+        Figure. Left the losses, right the accuracy, or all metrics that ``fit`` was given, as they are; without any,
+        only the losses. What was not measured, or is NaN or infinite, is left out of a line, and the legend says of how
+        many epochs.
 
     Raises:
         TypeError: not a History or a dict of them. ValueError: an empty one, or one whose epochs are not those of
@@ -34,30 +35,77 @@ def plot_history(histories):
     """
     histories = _as_histories(histories)
     words = " and ".join(name for name, _ in histories)
-    figure = Figure(9, 3.4, f"loss (left) and test accuracy (right) over the epochs of {words}")
-    left, right = figure.subplots(1, 2)
-    entries = {left: [], right: []}  # of the legends
-    for (name, history), (style, dotted, solid) in zip(histories, _styles(), strict=False):  # styles never end
-        epochs, train, test, accuracy = (_column(history, column) for column in _COLUMNS)
-        hollow, filled = style | {"linestyle": dotted, "markerfacecolor": "none"}, style | {"linestyle": solid}
-        entries[left].append(_curve(left, epochs, train, f"{name}: train", hollow))
-        if measured := [value for value in accuracy if value is not None]:
-            entries[left].append(_curve(left, epochs, test, f"{name}: test", filled))
-            percent = [None if value is None else 100 * value for value in accuracy]
-            label = f"{name} (ends at {100 * measured[-1]:.2f} %)"
-            entries[right].append(_curve(right, epochs, percent, label, filled))
+    metrics = _metrics_of(histories)
+    measured = f"test {metrics[0]}" if len(metrics) == 1 else "test metrics"
+    what = f"loss (left) and {measured} (right)" if metrics else "loss"
+    figure = Figure(9 if metrics else 4.8, 3.4, f"{what} over the epochs of {words}")
+    left, *rest = figure.subplots(1, 2 if metrics else 1, squeeze=False)[0]
+    entries = {ax: [] for ax in (left, *rest)}  # of the legends
+    styles = _styles()  # they never end: a run's second metric has one of those that the runs leave
+    for (name, history), style in zip(histories, list(itertools.islice(styles, len(histories))), strict=True):
+        entries[left] += _loss_curves(left, name, history, style)
+        for right in rest:
+            entries[right] += _metric_curves(right, name, history, metrics, itertools.chain([style], styles))
     losses = [value for line in left.lines for value in line.get_ydata() if math.isfinite(value)]
     scale = "log" if losses and min(losses) > 0 else "linear"  # a logarithmic axis would drop what is not above 0
-    left.set(xlabel="epoch", ylabel="loss (negative log-likelihood)", yscale=scale)
-    right.set(xlabel="epoch", ylabel="test accuracy in %")
-    for ax in (left, right):
+    left.set(ylabel=_name_of_loss(histories), yscale=scale)
+    for right in rest:
+        right.set_ylabel("test accuracy in %" if metrics == _USUAL else as_text(measured), parse_math=False)
+    for ax in (left, *rest):
+        ax.set(xlabel="epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.grid(alpha=0.3)
     _write_legends(figure, entries)
     return figure
 
 
-_COLUMNS = ("epoch", "train_loss", "test_loss", "test_accuracy")
+_USUAL = ["accuracy"]  # in percent, where nothing else is measured
+
+
+def _metrics_of(histories):
+    """What was measured beside the loss, in all of the runs: the names. The accuracy, where a run could have had it."""
+    rows = [row for _, history in histories for row in history.epochs]
+    names = [key.removeprefix("test_") for row in rows for key in row if str(key).startswith("test_")]
+    names = [name for name in dict.fromkeys(names) if name != "loss"]
+    return names or (_USUAL if any(_own_loss(history) is None for _, history in histories) else [])
+
+
+def _own_loss(history):
+    """The name of the loss, where it is not the default."""
+    return (getattr(history, "info", None) or {}).get("loss")
+
+
+def _name_of_loss(histories):
+    names = {_own_loss(history) for _, history in histories}
+    return "loss (negative log-likelihood)" if names == {None} else "loss"
+
+
+def _loss_curves(ax, name, history, style):
+    """Draw the losses of a run. Returns the lines, each with its words for the legend."""
+    style, dotted, solid = style
+    epochs, train, test = (_column(history, column) for column in ("epoch", "train_loss", "test_loss"))
+    hollow = style | {"linestyle": dotted, "markerfacecolor": "none"}
+    curves = [_curve(ax, epochs, train, f"{name}: train", hollow)]
+    if any(value is not None for value in test):
+        curves.append(_curve(ax, epochs, test, f"{name}: test", style | {"linestyle": solid}))
+    return curves
+
+
+def _metric_curves(ax, name, history, metrics, styles):
+    """The same of what else was measured."""
+    curves, epochs = [], _column(history, "epoch")
+    for metric in metrics:
+        values = _column(history, f"test_{metric}")
+        if not (measured := [value for value in values if value is not None]):
+            continue
+        if metrics == _USUAL:
+            values = [None if value is None else 100 * value for value in values]
+            label = f"{name} (ends at {100 * measured[-1]:.2f} %)"
+        else:
+            label = f"{name}: {metric} (ends at {measured[-1]:.4g})"
+        style, _, solid = next(styles)
+        curves.append(_curve(ax, epochs, values, label, style | {"linestyle": solid}))
+    return curves
 
 
 def _as_histories(histories):

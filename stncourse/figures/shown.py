@@ -1,12 +1,13 @@
 """Images with the set they come from: by what they are normalised, and what their labels are called."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from stncourse import _check
-from stncourse.data.digits import Digits
+from stncourse.data.digits import Digits, are_classes
 from stncourse.data.images import sets_with
 
 #: Whose numbers grey images have that come without a set: MNIST's.
@@ -28,7 +29,7 @@ def shown(images, labels=None, like=None, *, channels=None, name="images"):
 
     Args:
         images: ``(N, C, H, W)``, a tensor or a NumPy array; or :class:`stncourse.Digits` (an ImageSet is one), whose
-            labels and numbers are taken.
+            numbers are taken, and whose labels, where they are classes.
         labels: N whole numbers, instead of the set's own; or None.
         like: the set whose numbers count. Default: ``images`` itself, else the set of whose images they are a part,
             else MNIST for one channel.
@@ -40,7 +41,7 @@ def shown(images, labels=None, like=None, *, channels=None, name="images"):
     """
     if isinstance(images, Digits):
         like = images if like is None else like
-        labels = images.labels if labels is None else labels
+        labels = images.labels if labels is None and are_classes(images.labels) else labels
         images = images.images
     sets = sets_with(images) if like is None else []
     images = as_tensor(name, images)
@@ -89,6 +90,14 @@ def label_name(like, label):
     """What a label is called: by the set's class names, where it has them, else its number."""
     classes = getattr(like, "classes", ())
     return classes[label] if 0 <= label < len(classes) else str(label)
+
+
+def label_names(images):
+    """What the labels of a set are called, those of one image in one text; None for labels that are no classes."""
+    if images.labels.is_floating_point():
+        return None
+    rows = images.labels.reshape(len(images), math.prod(images.labels.shape[1:])).tolist()
+    return [", ".join(label_name(images, label) for label in row) for row in rows]
 
 
 def as_tensor(name, value):

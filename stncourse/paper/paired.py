@@ -9,6 +9,7 @@ import torch
 from stncourse import _check
 from stncourse._modes import in_eval
 from stncourse.data.batches import Batches
+from stncourse.data.digits import check_classes
 
 
 def wrong_digits(model, digits, device="cpu", batch_size=1000):
@@ -23,6 +24,7 @@ def wrong_digits(model, digits, device="cpu", batch_size=1000):
     Returns:
         bool tensor ``(N,)``, on the CPU.
     """
+    check_classes("digits", digits.labels, "a comparison of right and wrong")
     with in_eval(model), torch.no_grad():
         batches = Batches(digits, batch_size, device=device)
         return torch.cat([(model(images).argmax(1) != labels).cpu() for images, labels in batches])

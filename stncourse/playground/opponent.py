@@ -6,9 +6,10 @@ from dataclasses import replace
 import torch
 
 from stncourse import _check
-from stncourse.data.digits import Digits
+from stncourse.data.digits import Digits, check_classes
 from stncourse.data.distortions import distort
 from stncourse.data.mnist import load_digits
+from stncourse.device import one_thread
 from stncourse.figures.shown import black, label_name
 from stncourse.networks.digits import STNClassifier
 from stncourse.networks.weights import load_pretrained
@@ -37,6 +38,7 @@ def grey(digits):
         raise ValueError(f"digits: expected grey images, of one channel, got images of {channels} channels")
     if digits.images.is_meta or 0 in digits.images.shape:
         raise ValueError(f"digits: expected images with pixels, got {_check.describe(digits.images)}")
+    check_classes("digits", digits.labels, "the playground")
     return replace(digits, images=digits.images.cpu(), labels=digits.labels.cpu())
 
 
@@ -110,11 +112,11 @@ def _example(model, digits):
 
 def theta_of(model, digits, image):
     """The six numbers that the model's STN chooses for one raw image, ``(1, 1, H, W)``."""
-    with torch.no_grad(), torch.device("cpu"):
+    with torch.no_grad(), torch.device("cpu"), one_thread():
         return tuple(model.stn.transform(digits.normalize(image).float()).theta[0].flatten().tolist())
 
 
 def probabilities_of(model, output):
     """The classifier's probabilities for the first of the sampler's outputs."""
-    with torch.no_grad(), torch.device("cpu"):
+    with torch.no_grad(), torch.device("cpu"), one_thread():
         return model.classifier(output[:1])[0].exp().tolist()

@@ -6,7 +6,7 @@ from importlib import resources
 from string import Template
 
 from stncourse.browser.scripts import joined
-from stncourse.data.digits import Digits
+from stncourse.data.digits import Digits, check_classes
 from stncourse.playground.browser_picture import starting
 from stncourse.playground.controls import CONTROLS
 from stncourse.playground.opponent import default_digits, grey, own_copy, sampled_as_by
@@ -37,7 +37,10 @@ def page(images=None, model=None):
     """
     model = own_copy("pretrained" if images is None and model is None else model)
     images = default_digits(model).subset(slice(_DIGITS)) if images is None else images
-    labels = images.labels.tolist() if isinstance(images, Digits) else None
+    labels = None
+    if isinstance(images, Digits):
+        check_classes("images", images.labels, "the page")
+        labels = images.labels.tolist()
     digits, (images, like) = images, raw_images(images)
     sampled, background = ({}, None) if model is None else sampled_as_by(model, grey(digits))
     start, weights = starting(model, like, CONTROLS, "hand", False, in_browser=True)

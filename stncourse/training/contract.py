@@ -122,6 +122,14 @@ def dtype_for(model):
     return dtypes.pop() if len(dtypes) == 1 and dtypes <= set(_TAKEN) else torch.float32
 
 
+def check_tensors(output, count):
+    """A tensor or a tuple of tensors: what a loss of one's own may take."""
+    for part in output if isinstance(output, tuple) else (output,):
+        if not isinstance(part, torch.Tensor):
+            among = " in a tuple" if isinstance(output, tuple) else ""
+            raise TypeError(f"model: expected a tensor or a tuple of tensors, got a {type(part).__name__}{among}")
+
+
 def check_log_probabilities(output, count, labels):
     """Log-probabilities for ``count`` images, of enough classes for the labels.
 

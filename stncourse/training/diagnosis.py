@@ -55,7 +55,7 @@ def diagnose(history, classes=10):
         :class:`Diagnosis` ``(name, seen, advice, measures)``; printed, it reads as a note.
 
     Raises:
-        TypeError: not a History. ValueError: an empty one, or without what it looks at.
+        TypeError: not a History. ValueError: an empty one, without what it looks at, or of a loss of your own.
 
     >>> far_away = [affine_theta(translation=(3, 0)).tolist() * 2] * 2
     >>> diagnose(History({}, theta=[{"step": 50 * i, "theta": theta} for i, theta in enumerate(far_away)]))
@@ -71,6 +71,11 @@ def diagnose(history, classes=10):
         raise TypeError(f"history: expected a History, got {_check.describe(history)}")
     if not history.epochs and not history.theta and broke is None:
         raise ValueError("history: expected one with an epoch or with recorded θ, got an empty one")
+    if own := (getattr(history, "info", None) or {}).get("loss"):
+        raise ValueError(
+            "history: expected one of the default loss, which tells how far the training is from guessing a class, got "
+            f"one of the loss {own}"
+        )
     for name, needed in _NEEDED.items():
         for number, row in enumerate(getattr(history, name)):
             if missing := [key for key in needed if key not in row]:

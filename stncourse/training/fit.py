@@ -64,7 +64,8 @@ def fit(
             ``torch.manual_seed`` before that.
         transform: as for :class:`stncourse.Batches`, on images in [0, 1]; after the recipe's augmentation.
         probe: raw uint8 images ``(P, C, H, W)``, a tensor, an array or Digits, whose θ is recorded: what the
-            model's first :class:`stncourse.SpatialTransformer` says of them.
+            model's first :class:`stncourse.SpatialTransformer` says of them, in the order of ``model.modules()``. It
+            has to look at the images themselves. That of further ones is not recorded.
         probe_every: steps between two records of θ.
         watch: up to ten raw uint8 images, as for ``probe``, with 1 or 3 channels. In a notebook a panel shows live what
             the network does with them: the frame that the transformer looks at, what comes out, the classifier's answer

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from stncourse import _check
-from stncourse._precision import HALF, at_least_float32
+from stncourse._precision import at_least_float32
 from stncourse.training import contract
 
 
@@ -44,7 +44,8 @@ class Objective:
 
     def __init__(self, metrics):
         self.metrics = metrics
-        self.is_default = False
+        self.is_default = False  # whether it is what fit minimises and measures when it is asked for nothing else
+        self.loss_name = None  # of a loss of one's own
 
     @property
     def names(self):
@@ -59,15 +60,13 @@ class Objective:
 
 
 class LogLikelihood(Objective):
-    """The default: log-probabilities of classes and their negative log-likelihood; the accuracy is among the metrics."""
+    """The default: log-probabilities of classes and their negative log-likelihood; accuracy is among the metrics."""
 
     def __init__(self, metrics, largest, label_smoothing):
         super().__init__({"accuracy": right} | metrics)
         self.is_default = not metrics
         self.largest = largest  # dict, the name of a set of digits -> the largest label in it
         self.label_smoothing = label_smoothing
-
-    loss_name = None
 
     def check(self, output, count):
         contract.check_log_probabilities(output, count, self.largest)
@@ -97,11 +96,7 @@ class OwnLoss(Objective):
         self.loss_name = name_of(loss)
 
     def check(self, output, count):
-        parts = output if isinstance(output, tuple) else (output,)
-        for part in parts:
-            if not isinstance(part, torch.Tensor):
-                among = " in a tuple" if isinstance(output, tuple) else ""
-                raise TypeError(f"model: expected a tensor or a tuple of tensors, got a {type(part).__name__}{among}")
+        contract.check_tensors(output, count)
 
     def mean(self, output, labels):
         value = self.function(output, labels)
@@ -130,11 +125,14 @@ def right(log_probabilities, labels):
 
 def float32_at_least(output):
     """A model's output, a tensor or a tuple of them, without half precision."""
+    return on_parts(at_least_float32, output)
+
+
+def on_parts(function, output):
+    """``function`` of a model's output, or of each tensor in it where it is a tuple, which stays one, named or not."""
     if isinstance(output, torch.Tensor):
-        return at_least_float32(output)
-    if not any(part.dtype in HALF for part in output):
-        return output
-    parts = map(at_least_float32, output)
+        return function(output)
+    parts = [function(part) for part in output]
     return output._make(parts) if hasattr(output, "_make") else tuple(parts)
 
 

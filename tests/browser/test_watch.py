@@ -285,6 +285,19 @@ def test_the_outline_of_any_transform_is_drawn(show, family):
     assert page.locator("svg").count() == 1  # nobody knows what would be right, and nothing was tested
 
 
+def test_with_a_loss_of_ones_own_there_are_pictures_and_no_answers(show):
+    images = load_digits("test", source="offline").images[:2] / 255.0
+    scene, news, _ = a_moment(images, None, [1, 2])
+    page = show(scene, news | {"answers": None, "sure": None})
+    assert page.locator(".images").inner_text().strip() == ""
+    for number in range(2):
+        canvas = page.locator("canvas").nth(number)
+        words = f"image {number + 1}: the input with the frame, and what comes out."
+        assert canvas.get_attribute("aria-label") == words
+        assert any(is_orange(color) for _, color in picture_of(canvas).convert("RGB").getcolors(100_000))
+    assert page.locator("svg").count() == 1  # the loss
+
+
 def test_a_frame_that_is_no_number_breaks_nothing(show):
     images = load_digits("test", source="offline").images[:1] / 255.0
     scene, news, picture = a_moment(images, [7], [7])

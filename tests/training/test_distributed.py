@@ -124,6 +124,34 @@ def test_a_model_that_breaks_the_contract_is_left_by_all_processes_together(said
     assert all(message.startswith("ValueError: model: ") for message in messages)
 
 
+@pytest.mark.parametrize("name", ["own 2", "own 3", "own, resumed"])
+def test_own_losses_and_metrics_are_those_of_one_process(said, name):
+    """Shares of unequal size; the mean of what is a whole number is exact."""
+    codes, results = said[name]
+    alone = said["own, alone"]
+    assert codes == [0] * len(results)
+    for rank, result in enumerate(results):
+        assert len(result["epochs"]) == 3
+        for ours, theirs in zip(result["epochs"], alone["epochs"], strict=True):
+            assert ours.keys() == theirs.keys()
+            for column in ("train_loss", "test_loss", "test_off"):
+                assert ours[column] == pytest.approx(theirs[column], abs=1e-5)
+            assert ours["test_right"] == theirs["test_right"]
+            assert ours["test_label"] == theirs["test_label"] == pytest.approx(alone["label"])
+        assert result["weights"] == pytest.approx(alone["weights"], abs=1e-3)
+        assert result["weights"] == results[0]["weights"]
+        expected = [3] if name == "own, resumed" else [1, 2, 3]
+        assert result["called"] == (expected if rank == 0 else [])  # in the first process only
+    assert alone["called"] == [1, 2, 3]
+
+
+def test_where_after_epoch_fails_all_processes_end(said):
+    codes, messages = said["own, after_epoch fails"]
+    assert codes == [0, 0]  # the error was caught
+    assert messages[0] == "LookupError('mine')"
+    assert "after_epoch: it failed in the first process" in messages[1]
+
+
 THREADS = """
 import os
 from stncourse import FAST_RECIPE, STNClassifier, fit, load_digits

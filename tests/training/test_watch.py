@@ -112,6 +112,29 @@ def test_the_numbers_beside_the_pictures(panels):
     assert news[-1]["tests"] == [(steps // 2, accuracies[0]), (steps, accuracies[1])]
 
 
+def test_with_a_loss_of_ones_own_there_are_pictures_and_the_loss_but_no_answers(panels):
+    class Two(Reader):
+        def forward(self, images):
+            scores = super().forward(images)
+            return scores, scores
+
+    torch.manual_seed(0)
+    model, plain = Two(), Two()
+    plain.load_state_dict(model.state_dict())
+    options = {"loss": lambda output, labels: nn.functional.nll_loss(output[1], labels), "test": TEST}
+    history = quick_fit(model, RECIPE, watch=TEN, **options)
+    quick_fit(plain, RECIPE, **options)
+    assert same_weights(model, plain)
+    news, scene = panels[0].news[-1], panels[0].scene
+    assert (news["answers"], news["sure"], news["problem"], news["tests"]) == (None, None, "", [])
+    assert scene["labels"] is None
+    assert len(news["outputs"]) == 10 * 20 * 20
+    losses = curve_of(panels[0])[:, 1]
+    assert losses.isfinite().all()
+    assert losses[-1] < losses[0]
+    assert len(history.theta[-1]["theta"]) == 10
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_has_an_outline(panels, family):
     torch.manual_seed(0)

@@ -14,9 +14,10 @@ import traceback
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from stncourse import Recipe, STNClassifier, distort, evaluate, fit, load_digits
+from stncourse import Digits, Recipe, STNClassifier, distort, evaluate, fit, load_digits
 from stncourse.training.distributed import ProcessLost, processes
 
 PATIENCE = 600  # seconds, on a busy machine
@@ -60,6 +61,54 @@ def normed(device, count, model_seed):
     digits = load_digits("train", source="offline").subset(slice(count))
     fit(model, digits, None, RECIPE.but(epochs=1, batch_size=32), device, verbose=False)
     return int(middle.num_batches_tracked)
+
+
+class TwoHeads(nn.Module):
+    """Scores of the class, and how bright the image is, as a tuple."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.scores, self.brightness = nn.Linear(784, 16), nn.Linear(16, 10), nn.Linear(16, 1)
+
+    def forward(self, images):
+        features = self.body(images.flatten(1)).relu()
+        return self.scores(features), self.brightness(features).flatten()
+
+
+def two_losses(output, labels):
+    return F.cross_entropy(output[0], labels[:, 0].long()) + F.mse_loss(output[1], labels[:, 1])
+
+
+METRICS = {
+    "right": lambda output, labels: output[0].argmax(1) == labels[:, 0],
+    "off": lambda output, labels: (output[1] - labels[:, 1]).abs(),
+    "label": lambda output, labels: labels[:, 1].double(),
+}
+
+
+def own(device, checkpoint=None, fails_after=None, model_seed=1):
+    """A loss of one's own, metrics, labels (N, 2), and a function that is called after every epoch."""
+    digits, called = load_digits("train", source="offline"), []
+    bright = (digits.images.float().mean((1, 2, 3)) / 16).round()
+    digits = Digits(digits.images, torch.stack([digits.labels, bright], 1), "offline")
+    torch.manual_seed(model_seed)
+    model = TwoHeads()
+
+    def after(row, model):
+        called.append(row["epoch"])
+        evaluate(model, digits.subset(slice(3)), "cpu", loss=two_losses)  # of this process alone
+        if row["epoch"] == fails_after:
+            raise LookupError("mine")
+
+    train, test = digits.subset(slice(101)), digits.subset(slice(101, 172))
+    options = {"checkpoint": checkpoint, "resume": bool(checkpoint), "verbose": False, "after_epoch": after}
+    recipe = RECIPE.but(learning_rate=0.02, localization_factor=1.0)
+    try:
+        history = fit(model, train, test, recipe, device, loss=two_losses, metrics=METRICS, **options)
+    except (LookupError, RuntimeError) as error:
+        return repr(error)
+    weights = [round(p.double().sum().item(), 4) for p in model.parameters()]
+    return {"epochs": history.epochs, "weights": weights, "called": called, "label": test.labels[:, 1].mean().item()}
 
 
 def scores(device, count, model_seed):
@@ -132,6 +181,12 @@ def main(folder):
         said[f"normed {count}"] = together(folder, 2, task=normed, count=count)
     for count in (1, 40):
         said[f"scores {count}"] = together(folder, 2, task=scores, count=count)
+    said["own, alone"] = own("cpu")
+    for size in (2, 3):
+        said[f"own {size}"] = together(folder, size, task=own)
+    path = str(folder / "own.safetensors")
+    said["own, after_epoch fails"] = together(folder, 2, task=own, checkpoint=path, fails_after=2)
+    said["own, resumed"] = together(folder, 3, task=own, checkpoint=path)
     (folder / "said.json").write_text(json.dumps(said))
 
 
