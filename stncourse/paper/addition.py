@@ -115,7 +115,8 @@ EXPERIMENT = Experiment("addition", _TABLE, BUDGETS, _data, _network, facts=_fac
 def load_addition():
     """The cells that were trained for the course, as they ship with it: (model, "RTS") -> cell.
 
-    Made by ``make addition``; see :func:`stncourse.paper.cells.read_cell`.
+    Made by ``python -m stncourse reproduce addition --budget standard --precision bfloat16``; what a cell says:
+    :func:`stncourse.paper.cells.read_cell`.
     """
     with resources.as_file(resources.files("stncourse") / "assets" / "addition") as folder:
         return read_results(folder, _TABLE)
