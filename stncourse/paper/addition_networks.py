@@ -16,7 +16,7 @@ ADDITION_MODELS = {"FCN": (False, 0), "CNN": (True, 0), "ST-FCN": (False, 1), "2
 
 _CHANNELS, _SUMS, _PARAMETERS = 2, 19, 400_000
 _DIGIT = 28
-_MINIMUM_SIZE = 28  # below, the localization network's layers leave no pixel
+_MINIMUM_SIZE = 26  # below, the localization network's layers leave no pixel
 
 
 class AdditionNetwork(nn.Module):
@@ -24,10 +24,10 @@ class AdditionNetwork(nn.Module):
 
     - Convolutional: 9×9 convolution to 32 channels, pooling, 7×7 to 64, pooling, a hidden linear layer, 19 sums.
     - Fully connected: two hidden linear layers.
-    - A transformer sees both channels and warps both. Two of them look independently, and what comes out of them is
-      concatenated to four channels. Its localization network: the input at half the resolution, two 5×5 convolutions
-      to 20 channels with a pooling between, a linear layer to 20.
-    - A transformer's output is 56×56, averaged ×2 to 28×28 before the classifier, so that shrinking does not alias.
+    - A transformer sees both channels and warps both, to 28×28. Two of them look independently, and their outputs are
+      concatenated to four channels. A localization network: the input at half the resolution, two 5×5 convolutions to
+      16 channels, each at every second place, a linear layer to 32. (That is half the work of convolutions at every
+      place with a pooling between.)
 
     Before every ReLU the features are normalised over the batch (BatchNorm): without it the sum, which is all that is
     told, teaches a transformer much more slowly. The hidden layers are as wide as it takes to have 400,000 parameters
@@ -35,7 +35,7 @@ class AdditionNetwork(nn.Module):
 
     Args:
         name: one of ``stncourse.paper.addition_networks.ADDITION_MODELS``.
-        image_size: ``(H, W)``, or one int for a square; at least 28, but for the plain FCN.
+        image_size: ``(H, W)``, or one int for a square; at least 26, but for the plain FCN.
         family: of the transforms, by its name in :meth:`stncourse.SpatialTransformer.for_images`.
         dropout: probability, for the hidden layers of the classifier.
         precision: as for :class:`stncourse.PaperNetwork`: of the classifier's layers.
@@ -55,7 +55,7 @@ class AdditionNetwork(nn.Module):
     torch.Size([5, 19])
     """
 
-    def __init__(self, name, image_size, family="affine", dropout=0.0, precision="float32"):
+    def __init__(self, name, image_size, family="similarity", dropout=0.0, precision="float32"):
         super().__init__()
         convolutional, count = ADDITION_MODELS[_check.choice("name", name, ADDITION_MODELS)]
         minimum = _MINIMUM_SIZE if convolutional or count else 1
@@ -73,7 +73,7 @@ class AdditionNetwork(nn.Module):
         check_image_shape(images, _CHANNELS, self.image_size)
         x = images
         if self.stn is not None:
-            x = F.avg_pool2d(torch.cat([stn(images) for stn in self.stn], 1), 2)
+            x = torch.cat([stn(images) for stn in self.stn], 1)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             x = self.classifier(x)
         return F.log_softmax(x.float(), dim=1)
@@ -134,25 +134,23 @@ def _fully_connected(channels, size, budget, dropout):
 
 def _transformer(size, family):
     generator = FAMILIES[family](size=size) if family == "similarity" else FAMILIES[family]()
-    height, width = (((side // 2 - 4) // 2) - 4 for side in size)
+    height, width = (((side // 2 - 3) // 2 - 3) // 2 for side in size)
     localization = nn.Sequential(
         nn.AvgPool2d(2),
-        _ChannelsLast(),
-        nn.Conv2d(_CHANNELS, 20, kernel_size=5),
-        nn.MaxPool2d(2),
-        nn.BatchNorm2d(20),
+        nn.Conv2d(_CHANNELS, 16, kernel_size=5, stride=2),
+        nn.BatchNorm2d(16),
         nn.ReLU(),
-        nn.Conv2d(20, 20, kernel_size=5),
-        nn.BatchNorm2d(20),
+        nn.Conv2d(16, 16, kernel_size=5, stride=2),
+        nn.BatchNorm2d(16),
         nn.ReLU(),
         nn.Flatten(),
-        nn.Linear(20 * height * width, 20),
-        nn.BatchNorm1d(20),
+        nn.Linear(16 * height * width, 32),
+        nn.BatchNorm1d(32),
         nn.ReLU(),
-        nn.Linear(20, generator.num_parameters),
+        nn.Linear(32, generator.num_parameters),
     )
     # At first every image passes unchanged.
     nn.init.zeros_(localization[-1].weight)
     with torch.no_grad():
         localization[-1].bias.copy_(generator.identity())
-    return SpatialTransformer(localization, generator, Sampler(padding_value=BACKGROUND), 2 * _DIGIT)
+    return SpatialTransformer(localization, generator, Sampler(padding_value=BACKGROUND), _DIGIT)

@@ -31,6 +31,7 @@ class Experiment:
         network: ``(model, column, data, precision) -> module``, untrained, after ``torch.manual_seed``. What its
             attribute ``stn`` holds (a module; None for nothing) is kept as a file for seed 0.
         loss: ``(output, labels) -> loss``, as for :func:`stncourse.fit`; None for log-probabilities and one class each.
+            It goes with a recipe without label smoothing (the ``base`` of the budgets).
         wrong: ``(model, measure, device) -> bool tensor (N,)``: which of the images to measure on the model got wrong.
         facts: ``(model, data, device) -> dict`` that JSON can hold: what else to note of a run; or None.
     """

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from stncourse import load_digits
 from stncourse.data.digits import Digits
@@ -10,6 +11,7 @@ from stncourse.paper.budgets import Budget
 from stncourse.paper.experiment import Data, Experiment
 from stncourse.paper.paper_table import PaperTable
 from stncourse.paper.runs import reproduce
+from stncourse.training.recipes import Recipe
 
 experiments = pytest.mark.parametrize("name", EXPERIMENTS)
 
@@ -63,7 +65,7 @@ def test_its_first_cell_is_trained_measured_and_read(name, digits, tmp_path, cap
 
 def _two_labels(train, measure, column):
     def doubled(digits):
-        return Digits(digits.images, digits.labels, digits.source)
+        return Digits(digits.images, torch.stack([digits.labels, digits.labels], 1), digits.source)
 
     return Data(doubled(train), doubled(measure), lambda images, generator: images[:, :, ::2, ::2])
 
@@ -85,6 +87,10 @@ def test_what_an_experiment_may_say_for_itself_is_done(digits, tmp_path):
         seen.append((type(model), data.measure.images.shape[1:], device.type))
         return {"answer": 42}
 
+    def loss(output, labels):
+        assert labels.shape == (len(output), 2)
+        return F.nll_loss(output, labels[:, 1])
+
     def wrong(model, measure, device):
         return torch.arange(len(measure)) % 4 == 0  # a quarter
 
@@ -95,10 +101,11 @@ def test_what_an_experiment_may_say_for_itself_is_done(digits, tmp_path):
         {},
         _two_labels,
         lambda model, column, data, precision: Small(),
+        loss=loss,
         wrong=wrong,
         facts=facts,
     )
-    budget = Budget("tiny", {"halved": 1}, (("Small", "halved"),), 1, batch_size=16)
+    budget = Budget("tiny", {"halved": 1}, (("Small", "halved"),), 1, batch_size=16, base=Recipe("own"))
     cell = reproduce(experiment, *digits, tmp_path, budget=budget, device="cpu")["Small", "halved"]
     assert cell["size"] == "halved"
     assert "distortion" not in cell
