@@ -192,7 +192,6 @@ def test_the_cells_that_ship_say_what_the_course_says_of_them():
     assert set(cells) == {(model, "64px") for model in PAPER}
     error = {model: cells[model, "64px"]["error"]["mean"] for model in PAPER}
     assert error["ST-CNN Multi"] < error["CNN"] / 1.5
-    assert error["Recurrent"] < error["CNN"] / 1.2
     recipes = [cell["recipe"] | {"steps": cell["steps"]} for cell in cells.values()]
     assert recipes.count(recipes[0]) == 4  # equal budgets
     for cell in cells.values():
