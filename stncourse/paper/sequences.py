@@ -221,10 +221,13 @@ BUDGETS = {
 EXPERIMENT = Experiment("sequences", _TABLE, BUDGETS, _data, _network, loss=sequence_loss, wrong=_wrong, facts=_facts)
 
 
-def load_sequences():
+def load_sequences(same_time=False):
     """The cells that were trained for the course, as they ship with it: (model, "64px") -> cell.
 
-    Made by ``make sequences``; see :func:`stncourse.paper.cells.read_cell`. The ``facts`` of a run are:
+    Args:
+        same_time: the CNN alone, trained for as many CPU seconds as ST-CNN Multi takes, in place of as many epochs.
+
+    Made by ``make sequences`` and ``tools/record_rows_same_time.py``; see :func:`stncourse.paper.cells.read_cell`. The ``facts`` of a run are:
 
     - ``place_error``: errors in % of the five places; ``error_by_length``: of rows of one digit, of two, …
     - ``shown``: where each transformer, or each of the five looks, looked in :func:`shown_rows`: ``(8, T, 2, 3)``.
@@ -233,4 +236,4 @@ def load_sequences():
       each of them follows the row (:func:`follows`); ``error_without``, in %, when it is set to the identity.
     """
     with resources.as_file(resources.files("stncourse") / "assets" / "sequences") as folder:
-        return read_results(folder, _TABLE)
+        return read_results(folder / "same_time" if same_time else folder, _TABLE)
