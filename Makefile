@@ -38,7 +38,7 @@ test-notebooks: $(INSTALLED)
 
 # Needs a Chromium or Chrome on the machine.
 browser-test: $(INSTALLED)  ## the playground in a real JupyterLab, in a real browser
-	$(BIN)/python -m pytest tests/browser -p no:xdist $(PYTEST_OPTIONS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser -p no:xdist $(PYTEST_OPTIONS)
 
 screenshots: $(INSTALLED)  ## the pictures in docs/, made again
 	$(BIN)/python tools/make_screenshots.py

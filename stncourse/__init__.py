@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     name: module
     for module, names in {
-        "transformer.families": "AffineGrid AttentionGrid ProjectiveGrid SimilarityGrid",
+        "transformer.families": "AffineGrid AttentionGrid ProjectiveGrid RotationGrid SimilarityGrid TranslationGrid",
         "transformer.grids": "affine_grid pixel_centers projective_grid",
         "transformer.localization": "LocalizationNetwork",
         "transformer.sampling": "Sampler bilinear_sample",
@@ -40,7 +40,8 @@ _MODULE_OF = {
         "networks.digits": "DigitCNN STNClassifier",
         "networks.weights": "load_pretrained load_weights save_weights",
         "figures.curves": "plot_history plot_theta",
-        "figures.digits": "show_before_after show_digits show_grid",
+        "figures.before_after": "show_before_after",
+        "figures.digits": "show_digits show_grid",
         "figures.figure": "COLORS Figure draw_frame draw_image to_pixels",
         "figures.film": "Film animate_training",
         "playground.sheet": "control_points_playground",

@@ -1,13 +1,18 @@
 """Where to compute. What a machine has is played by a monkeypatch."""
 
+import contextlib
 import ctypes
 import platform
+import threading
 
 import pytest
 import torch
 from run_python import run_python
 
-from stncourse.device import keep_freed_memory, resolve_device
+from stncourse import distort, load_digits, load_pretrained
+from stncourse.device import keep_freed_memory, one_thread, resolve_device
+from stncourse.playground import opponent
+from stncourse.playground.pull import pull
 
 
 @pytest.fixture
@@ -99,3 +104,55 @@ def test_where_there_is_no_glibc_memory_is_left_alone(monkeypatch, library):
 
     monkeypatch.setattr(ctypes, "CDLL", load)
     keep_freed_memory.__wrapped__()
+
+
+@pytest.fixture
+def three_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_one_thread_while_it_lasts(three_threads):
+    with contextlib.suppress(KeyError), one_thread():
+        assert torch.get_num_threads() == 1
+        raise KeyError
+    assert torch.get_num_threads() == 3
+
+
+def test_one_thread_asked_for_by_two_at_once(three_threads):
+    """The kernel has several: whoever leaves first, both and the next find the number of before."""
+    inside, leave, found = threading.Event(), threading.Event(), []
+
+    def other():
+        with one_thread():
+            inside.set()
+            leave.wait(60)
+        found.append(torch.get_num_threads())
+
+    thread = threading.Thread(target=other)
+    with one_thread():
+        thread.start()
+        assert inside.wait(60)
+    assert torch.get_num_threads() == 3
+    leave.set()
+    thread.join()
+    later = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert found == [3, 3]
+
+
+def test_what_the_playground_asks_of_a_model_is_asked_in_one_thread(three_threads):
+    """Beside other programs a second thread costs more than it brings."""
+    counts = []
+    model, digits = load_pretrained(), load_digits("test", source="offline")
+    model.classifier.register_forward_hook(lambda *_: counts.append(torch.get_num_threads()))
+    model.stn.localization.register_forward_hook(lambda *_: counts.append(torch.get_num_threads()))
+    image = distort(digits.images[:2], "RTS", torch.Generator().manual_seed(0)).images[:1]
+    opponent.probabilities_of(model, digits.normalize(digits.images[:1]))  # its transformer gives 28×28
+    opponent.theta_of(model, digits, image)
+    pull(model, digits, image, (1, 0, 0, 0, 1, 0), target=7, steps=1)
+    assert counts == [1] * 4  # two steps of the classifier in a pull
+    assert torch.get_num_threads() == 3

@@ -9,6 +9,7 @@ from stncourse import _check
 from stncourse.data.digits import Digits
 from stncourse.data.distortions import distort
 from stncourse.data.mnist import load_digits
+from stncourse.device import one_thread
 from stncourse.figures.shown import black, label_name
 from stncourse.networks.digits import STNClassifier
 from stncourse.networks.weights import load_pretrained
@@ -110,11 +111,11 @@ def _example(model, digits):
 
 def theta_of(model, digits, image):
     """The six numbers that the model's STN chooses for one raw image, ``(1, 1, H, W)``."""
-    with torch.no_grad(), torch.device("cpu"):
+    with torch.no_grad(), torch.device("cpu"), one_thread():
         return tuple(model.stn.transform(digits.normalize(image).float()).theta[0].flatten().tolist())
 
 
 def probabilities_of(model, output):
     """The classifier's probabilities for the first of the sampler's outputs."""
-    with torch.no_grad(), torch.device("cpu"):
+    with torch.no_grad(), torch.device("cpu"), one_thread():
         return model.classifier(output[:1])[0].exp().tolist()

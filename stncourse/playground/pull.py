@@ -10,6 +10,7 @@ import torch
 
 from stncourse import _check
 from stncourse.data.digits import Digits
+from stncourse.device import one_thread
 from stncourse.playground.opponent import own_copy, size_for_classifier
 from stncourse.playground.parameters import six_numbers
 from stncourse.transformer.grids import affine_grid
@@ -138,7 +139,7 @@ class Descent:
     def _arrive(self, theta):
         matrix = theta[None].clone().requires_grad_(True)
         sampler = self._model.stn.sampler
-        with torch.device("cpu"), torch.enable_grad():
+        with torch.device("cpu"), torch.enable_grad(), one_thread():
             grid = affine_grid(matrix, self._size, sampler.align_corners)
             seen = sampler(self._image, grid)
             answers = self._model.classifier(seen)[0]

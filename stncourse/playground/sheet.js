@@ -3,11 +3,10 @@
 // pixel follows every control point, so that the spline is a matrix product here.
 
 import { signed } from "../browser/printed.js";
-import { FRAME, bytes, floats, greyImage, onceAFrame } from "../browser/screen.js";
+import { FRAME, THEME, bytes, colorsOf, floats, followTheme, greyImage, onceAFrame } from "../browser/screen.js";
 import { bilinear, greyLevels, toPixels } from "../browser/stn.js";
 
 const PANEL = 336, FAR = 1e4, HORIZON = 1e-3, STEP = 0.05, FINE = 0.01;
-const GREY = "rgb(200, 200, 200)", BLUE = "rgb(0, 90, 170)";
 
 // The projective θ that looks at four corners (row by row), or null where there is none: see projective_theta.
 export function thetaFromCorners([tl, tr, bl, br]) {
@@ -96,11 +95,11 @@ export function words(family, points, places, { home, height, width }) {
 const toPanel = (v, reach) => ((v / reach + 1) / 2) * PANEL;
 const fromPanel = (pixel, reach) => ((2 * pixel) / PANEL - 1) * reach;
 
-function drawInput(pen, pixels, places, points, scene, family) {
+function drawInput(pen, pixels, places, points, scene, family, colors) {
   const { height, width, reach, net, home } = scene;
   const place = (x, y) => [x, y].map((v) => toPanel(Math.min(Math.max(v, -50), 50), reach));
   pen.imageSmoothingEnabled = false;
-  pen.fillStyle = GREY;
+  pen.fillStyle = colors("outside");
   pen.fillRect(0, 0, PANEL, PANEL);
   const [corner] = place(-1, -1);
   pen.drawImage(greyImage(pixels, height, width), corner, corner, PANEL - 2 * corner, PANEL - 2 * corner);
@@ -122,7 +121,7 @@ function drawInput(pen, pixels, places, points, scene, family) {
         line(place(ends[0], places[p + 1]), place(ends[1], places[p + 3]));
     }
   });
-  stroke(BLUE, 2, () => {
+  stroke(colors("first"), 2, () => {
     // a cross on what comes out mirrored, and a line from each point's own place to where it looks
     for (const i of mirrored(places, height, width))
       if ((Math.floor(i / width) + (i % width)) % 2 === 0) {
@@ -134,20 +133,22 @@ function drawInput(pen, pixels, places, points, scene, family) {
   });
 }
 
-const STYLE = `
+const STYLE = `${THEME}
 .stn-points { max-width: 740px; }
-.stn-points .row { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center; margin: 4px 0; }
+.stn-points .row { display: flex; flex-wrap: wrap; gap: 8px 12px; align-items: center; margin: 0 0 8px; }
 .stn-points figure { margin: 0; max-width: 100%; }
-.stn-points canvas { display: block; width: ${PANEL}px; max-width: 100%; height: auto; image-rendering: pixelated; }
+.stn-points figcaption { color: var(--stn-quiet); font-size: 13px; margin: 0 0 3px; }
+.stn-points canvas { display: block; width: ${PANEL}px; max-width: 100%; height: auto; image-rendering: pixelated; outline: 1px solid var(--stn-line); }
 .stn-points .board { position: relative; width: ${PANEL}px; max-width: 100%; overflow: hidden; }
-.stn-points .point { position: absolute; width: 24px; height: 24px; margin: -12px 0 0 -12px; padding: 0; cursor: grab;
-  border: 2px solid #000; border-radius: 50%; background: #fff; opacity: 0.85; touch-action: none; font: bold 11px/1 sans-serif;
-  color: #000; }
-.stn-points .point.moved { border-radius: 4px; background: ${FRAME}; }
-.stn-points .point:focus { outline: 3px solid ${BLUE}; outline-offset: 1px; opacity: 1; z-index: 1; }`;
+.stn-points .board .point { position: absolute; width: 24px; height: 24px; min-height: 0; margin: -12px 0 0 -12px; padding: 0;
+  cursor: grab; border: 2px solid #000; border-radius: 50%; background: #fff; opacity: 0.85; touch-action: none;
+  font: bold 11px/1 sans-serif; color: #000; }
+.stn-points .board .point.moved { border-radius: 4px; background: ${FRAME}; }
+.stn-points .board .point:focus { outline: 3px solid var(--stn-first); outline-offset: 1px; opacity: 1; z-index: 1; }
+.stn-points p { margin: 2px 0 6px; max-width: 76ch; } .stn-points .chosen { color: var(--stn-quiet); font-size: 13px; }`;
 
 // data-lm-…: no shortcut of JupyterLab may take the arrow keys for itself.
-const MARKUP = `<style>${STYLE}</style><div class="stn-points" data-lm-suppress-shortcuts="true">
+const MARKUP = `<style>${STYLE}</style><div class="stn stn-points" data-lm-suppress-shortcuts="true">
 <div class="row">
   <label>transform <select class="family">
     <option value="tps">thin-plate spline, 4×4 points</option><option value="projective">projective, 4 corners</option>
@@ -213,6 +214,7 @@ function render({ model, el }) {
   const [family, preset, picture] = [".family", ".preset", ".picture"].map(find);
   const board = find(".board"), chosen = find(".chosen"), status = find("[role=status]");
   const [input, output] = el.querySelectorAll("canvas");
+  const root = find(".stn"), colors = colorsOf(root);
   for (const canvas of [input, output]) [canvas.width, canvas.height] = [PANEL, PANEL];
   names.forEach((name, i) => picture.add(new Option(name, i)));
 
@@ -257,7 +259,7 @@ function render({ model, el }) {
       status.textContent = "Three corners lie on one line: no projective transform looks there. The output is still the last one.";
       return;
     }
-    drawInput(input.getContext("2d"), pixels, places, points, scene, name);
+    drawInput(input.getContext("2d"), pixels, places, points, scene, name, colors);
     const pen = output.getContext("2d");
     pen.imageSmoothingEnabled = false;
     pen.drawImage(greyImage(sample(pixels, places, height, width), height, width), 0, 0, PANEL, PANEL);
@@ -277,8 +279,12 @@ function render({ model, el }) {
     if (points) set({ points });
   });
   for (const name of ["family", "points", "picture"]) model.on(`change:${name}`, update);
+  const leaveTheme = followTheme(root, update);
   draw();
-  return () => ["family", "points", "picture"].forEach((name) => model.off(`change:${name}`, update));
+  return () => {
+    leaveTheme();
+    ["family", "points", "picture"].forEach((name) => model.off(`change:${name}`, update));
+  };
 }
 
 export default { render };

@@ -1,81 +1,13 @@
 """The grid generators as modules: parameters of a family of transforms -> a sampling grid."""
 
 import torch
-from torch import nn
 
-from stncourse import _check
-from stncourse._precision import at_least_float32, without_autocast
-from stncourse.transformer.grids import affine_grid, projective_grid
-from stncourse.transformer.theta import is_singular
+from stncourse._precision import at_least_float32
+from stncourse.transformer.grids import projective_grid
+from stncourse.transformer.matrix_grid import AngleGrid, MatrixGrid
 
 
-class _MatrixGrid(nn.Module):
-    """A family of transforms that are matrices: numbers -> θ -> grid."""
-
-    num_parameters: int
-
-    def __init__(self, align_corners=False):
-        super().__init__()
-        self.align_corners = align_corners
-
-    def identity(self):
-        """The parameters, shape ``(num_parameters,)``, that leave an image as it is."""
-        raise NotImplementedError
-
-    def theta(self, parameters):
-        """``(N, num_parameters)`` parameters -> the matrices θ, output → input."""
-        raise NotImplementedError
-
-    def parameters_of(self, matrix):
-        """``(N, 3, 3)`` matrices of this family -> their ``(N, num_parameters)`` parameters."""
-        raise NotImplementedError
-
-    def inverse(self, parameters):
-        """``(N, num_parameters)`` parameters -> those of the transforms that go the other way.
-
-        NaN parameters give NaN.
-
-        Raises:
-            ValueError: one of the transforms has no inverse, as far as the parameters' precision lets it tell: it
-                squeezes the image to a line or a point; or, projective, the inverse's centre looks at the horizon,
-                which no eight numbers say.
-        """
-        matrix = self._square(parameters).double()
-        if _check.some(is_singular(matrix, torch.finfo(parameters.dtype).eps)):
-            raise ValueError("parameters: expected transforms that can be inverted, got a singular one")
-        inverse = self.parameters_of(torch.linalg.inv_ex(matrix).inverse).to(parameters.dtype)
-        if _check.some(inverse.isinf().any(1) & parameters.isfinite().all(1)):
-            raise ValueError("parameters: expected transforms whose inverse can be said, got one with an infinite one")
-        return inverse
-
-    def compose(self, first, second):
-        """Parameters of the transform that looks through ``second`` at what ``first`` made of an image.
-
-        Both are ``(N, num_parameters)``; so is the result, float32 at least. As matrices θ = θ_first θ_second: the
-        output asks ``second`` where to look, and that place asks ``first``.
-        """
-        first, second = at_least_float32(first), at_least_float32(second)
-        with without_autocast(first):
-            return self.parameters_of(self._square(first) @ self._square(second))
-
-    def _square(self, parameters):
-        """θ as ``(N, 3, 3)``."""
-        matrix = self.theta(parameters)
-        if _check.known(matrix.shape[1]) == 3:
-            return matrix
-        zero = torch.zeros_like(matrix[:, :1])
-        return torch.cat([matrix, torch.cat([zero[..., :2], zero[..., 2:] + 1], -1)], 1)
-
-    def forward(self, parameters, size):
-        """``(N, num_parameters)`` and an output size, as for :func:`affine_grid` -> grid ``(N, H_out, W_out, 2)``."""
-        return affine_grid(self.theta(parameters), size, self.align_corners)
-
-    def _check(self, parameters):
-        _check.tensor("parameters", parameters, f"N {self.num_parameters}")
-        return parameters
-
-
-class AffineGrid(_MatrixGrid):
+class AffineGrid(MatrixGrid):
     """Grid generator for affine transforms: six numbers -> sampling grid. Parallels stay parallel.
 
     The paper's equation 1. The six parameters are θ's entries, row by row.
@@ -89,6 +21,7 @@ class AffineGrid(_MatrixGrid):
     """
 
     num_parameters = 6
+    _has_every_theta = True
 
     def identity(self):
         """The parameters, shape ``(6,)``, that leave an image as it is."""
@@ -99,11 +32,11 @@ class AffineGrid(_MatrixGrid):
         return self._check(parameters).reshape(-1, 2, 3)
 
     def parameters_of(self, matrix):
-        """``(N, 3, 3)`` matrices -> ``(N, 6)`` parameters."""
+        """θ, also as ``(N, 3, 3)`` -> ``(N, 6)`` parameters."""
         return matrix[:, :2].flatten(1)
 
 
-class AttentionGrid(_MatrixGrid):
+class AttentionGrid(MatrixGrid):
     """Grid generator for attention: one zoom and a place, three numbers -> sampling grid. The paper's equation 2.
 
     θ = [[s, 0, tx], [0, s, ty]] for the parameters (s, tx, ty): a window of s times the image's size around (tx, ty).
@@ -131,11 +64,87 @@ class AttentionGrid(_MatrixGrid):
         return torch.stack([s, zero, tx, zero, s, ty], -1).reshape(-1, 2, 3)
 
     def parameters_of(self, matrix):
-        """``(N, 3, 3)`` matrices -> ``(N, 3)`` parameters."""
+        """θ, also as ``(N, 3, 3)`` -> ``(N, 3)`` parameters."""
         return torch.stack([matrix[:, 0, 0], matrix[:, 0, 2], matrix[:, 1, 2]], -1)
 
 
-class SimilarityGrid(_MatrixGrid):
+class RotationGrid(AngleGrid):
+    """Grid generator for turns about the centre: one number -> sampling grid. It keeps angles and lengths.
+
+    θ = [[cos, -sin, 0], [sin, cos, 0]] of the one parameter, the angle in *radians*: then a step of one moves what lies
+    on the image's edge by one unit, as it does in the other families, and one learning rate fits all. An angle jumps
+    where the circle closes, and a network is continuous: for images that may be turned all the way round take
+    :class:`SimilarityGrid`, whose two numbers do not jump.
+
+    Args:
+        align_corners: give the same value to the sampler.
+        size: ``(H, W)`` of images that are not square: then they turn in *pixels*, as in :func:`affine_theta`.
+            Default: square.
+
+    Convention:
+        θ maps output → input; a positive angle turns the frame clockwise, the content the other way. Grid (x, y) in
+        [-1, 1]. ``compose`` adds angles, ``inverse`` changes the sign; what they return lies between -π and π.
+
+    Raises:
+        ValueError: ``size`` is not a size.
+
+    >>> import math
+    >>> RotationGrid().theta(torch.tensor([[math.pi / 2]])).round(decimals=3)  # a quarter turn
+    tensor([[[-0., -1.,  0.],
+             [ 1., -0.,  0.]]])
+    >>> RotationGrid().compose(torch.tensor([[0.5]]), torch.tensor([[0.25]]))
+    tensor([[0.7500]])
+    """
+
+    num_parameters = 1
+
+    def identity(self):
+        """The parameter, shape ``(1,)``, that leaves an image as it is."""
+        return torch.tensor([0.0], dtype=torch.float32)
+
+    def theta(self, parameters):
+        """``(N, 1)`` parameters -> ``(N, 2, 3)`` matrices; float32 at least: a cosine in half precision is far off."""
+        angle = at_least_float32(self._check(parameters))[:, 0]
+        cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+        return torch.stack([cos, -sin * self.aspect, zero, sin / self.aspect, cos, zero], -1).reshape(-1, 2, 3)
+
+    def parameters_of(self, matrix):
+        """θ, also as ``(N, 3, 3)`` -> ``(N, 1)`` parameters, from -π to π."""
+        return torch.atan2(matrix[:, 1, 0] * self.aspect, matrix[:, 0, 0])[:, None]
+
+
+class TranslationGrid(MatrixGrid):
+    """Grid generator for shifts: two numbers -> sampling grid. All it changes is the place.
+
+    θ = [[1, 0, tx], [0, 1, ty]] for the parameters (tx, ty), in normalised units: 2 is one whole image.
+
+    Convention:
+        θ maps output → input: tx = +0.4 looks further right, so the content moves *left*. Grid (x, y) in [-1, 1];
+        ``align_corners`` as given, False by default.
+
+    >>> TranslationGrid().theta(torch.tensor([[0.4, 0.0]]))
+    tensor([[[1.0000, 0.0000, 0.4000],
+             [0.0000, 1.0000, 0.0000]]])
+    """
+
+    num_parameters = 2
+
+    def identity(self):
+        """The parameters, shape ``(2,)``, that leave an image as it is."""
+        return torch.tensor([0.0, 0.0], dtype=torch.float32)
+
+    def theta(self, parameters):
+        """``(N, 2)`` parameters -> ``(N, 2, 3)`` matrices."""
+        tx, ty = self._check(parameters).unbind(-1)
+        zero, one = torch.zeros_like(tx), torch.ones_like(tx)
+        return torch.stack([one, zero, tx, zero, one, ty], -1).reshape(-1, 2, 3)
+
+    def parameters_of(self, matrix):
+        """θ, also as ``(N, 3, 3)`` -> ``(N, 2)`` parameters."""
+        return matrix[:, :2, 2]
+
+
+class SimilarityGrid(AngleGrid):
     """Grid generator for similarities: turn, zoom, place; four numbers -> sampling grid. It keeps angles.
 
     θ = [[a, -b, tx], [b, a, ty]] for the parameters (a, b, tx, ty), with a = zoom · cos(angle), b = zoom · sin(angle):
@@ -160,11 +169,6 @@ class SimilarityGrid(_MatrixGrid):
 
     num_parameters = 4
 
-    def __init__(self, align_corners=False, size=None):
-        super().__init__(align_corners)
-        height, width = (1, 1) if size is None else _check.image_size("size", size)
-        self.aspect = height / width
-
     def identity(self):
         """The parameters, shape ``(4,)``, that leave an image as it is."""
         return torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float32)
@@ -175,11 +179,11 @@ class SimilarityGrid(_MatrixGrid):
         return torch.stack([a, -b * self.aspect, tx, b / self.aspect, a, ty], -1).reshape(-1, 2, 3)
 
     def parameters_of(self, matrix):
-        """``(N, 3, 3)`` matrices -> ``(N, 4)`` parameters."""
+        """θ, also as ``(N, 3, 3)`` -> ``(N, 4)`` parameters."""
         return torch.stack([matrix[:, 0, 0], matrix[:, 1, 0] * self.aspect, matrix[:, 0, 2], matrix[:, 1, 2]], -1)
 
 
-class ProjectiveGrid(_MatrixGrid):
+class ProjectiveGrid(MatrixGrid):
     """Grid generator for projective transforms: eight numbers -> sampling grid. Straight lines stay straight.
 
     The eight parameters are θ's entries, row by row; the ninth is 1. What a plane looks like from another place.
@@ -195,6 +199,8 @@ class ProjectiveGrid(_MatrixGrid):
     """
 
     num_parameters = 8
+    _rows = 3
+    _has_every_theta = True
 
     def identity(self):
         """The parameters, shape ``(8,)``, that leave an image as it is."""
@@ -213,5 +219,5 @@ class ProjectiveGrid(_MatrixGrid):
         return (matrix / matrix[:, 2:, 2:]).flatten(1)[:, :8]
 
     def forward(self, parameters, size):
-        """``(N, 8)`` parameters and an output size, as for :func:`affine_grid` -> grid ``(N, H_out, W_out, 2)``."""
-        return projective_grid(self.theta(parameters), size, self.align_corners)
+        """``(N, 8)`` parameters, or their θ, and an output size -> grid ``(N, H_out, W_out, 2)``, as the others do."""
+        return projective_grid(self._theta_of("parameters", parameters), size, self.align_corners)

@@ -32,7 +32,8 @@ class LocalizationNetwork(nn.Module):
         in_channels: channels of the images.
         num_parameters: how many numbers the grid generator wants; 6 for affine.
         hidden: width of the first linear layer.
-        identity: ``(num_parameters,)``, the parameters to start from. Default: the affine identity, for 6 parameters.
+        identity: ``(num_parameters,)``, the parameters to start from: a tensor, an array or a list. Default: the
+            affine identity, for 6 parameters.
 
     Convention:
         images ``(N, C, H, W)`` -> parameters ``(N, num_parameters)``; for affine the rows of θ, output → input. Float32
@@ -55,8 +56,7 @@ class LocalizationNetwork(nn.Module):
         hidden = _check.positive_int("hidden", hidden)
         if identity is None and num_parameters != len(_AFFINE_IDENTITY):
             raise ValueError("identity: expected the parameters to start from when num_parameters is not 6, got None")
-        identity = torch.tensor(_AFFINE_IDENTITY) if identity is None else identity
-        _check.tensor("identity", identity, str(num_parameters))
+        identity = _as_parameters("identity", _AFFINE_IDENTITY if identity is None else identity, num_parameters)
 
         self.localization = nn.Sequential(
             FirstConv2d(in_channels, 8, kernel_size=7),
@@ -75,7 +75,10 @@ class LocalizationNetwork(nn.Module):
         self.start_at(identity)
 
     def start_at(self, parameters):
-        """Set the last layer so that every image gets these ``(num_parameters,)`` parameters, whatever it shows.
+        """Set the last layer so that every image gets these parameters, whatever it shows.
+
+        Args:
+            parameters: ``(num_parameters,)``: a tensor, an array or a list.
 
         Raises:
             TypeError, ValueError: ``parameters`` is not of that kind or shape; or the last layer, ``fc_loc[-1]``, is no
@@ -89,15 +92,29 @@ class LocalizationNetwork(nn.Module):
                 "fc_loc[-1]: expected a linear layer whose only parameters are a weight and a bias, to set them, got a "
                 f"{type(last).__name__} with {sorted(names)}; set the start before the layer is wrapped"
             )
-        _check.tensor("parameters", parameters, str(last.out_features))
+        parameters = _as_parameters("parameters", parameters, last.out_features)
         with torch.no_grad():
             last.weight.zero_()
             last.bias.copy_(parameters)
+
+    def extra_repr(self):
+        return f"image_size={self.image_size}, in_channels={self.in_channels}"
 
     def forward(self, images):
         """``(N, C, H, W)`` images -> ``(N, num_parameters)``."""
         check_image_shape(images, self.in_channels, self.image_size)
         return self.fc_loc(self.localization(pad_to(images, _MINIMUM_SIZE)).flatten(1))
+
+
+def _as_parameters(name, value, count):
+    """A row of numbers, in whatever form, as a tensor."""
+    if not isinstance(value, torch.Tensor):
+        numbers = [_check.as_real(number) for number in _check.as_row(value) or (None,)]
+        if None in numbers:
+            raise TypeError(f"{name}: expected {count} numbers, got {_check.describe(value)}")
+        value = torch.tensor(numbers, dtype=torch.get_default_dtype())
+    _check.tensor(name, value, str(count))
+    return value
 
 
 class _WideLinear(nn.Linear):

@@ -106,6 +106,10 @@ class ThinPlateSplineGrid(nn.Module):
         self.lattice = lattice(*self.control)
         self.solution = _solution(self.lattice.double())
 
+    def extra_repr(self):
+        bound = "" if self.bound is None else f", bound={self.bound}"
+        return f"control={self.control}{bound}" + (", align_corners=True" if self.align_corners else "")
+
     def identity(self):
         """The parameters, shape ``(num_parameters,)``, that leave an image as it is: every point looks at itself."""
         return lattice(*self.control).flatten()

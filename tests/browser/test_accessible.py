@@ -69,3 +69,19 @@ def test_the_playground_in_a_notebook_is_accessible(open_notebook, theme):
         page.wait_for_timeout(100)
         assert found(page, context=".stn-theta") == []
     lab.choose_theme(page, "JupyterLab Light")
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_the_control_points_in_a_notebook_are_accessible(open_notebook, theme):
+    notebook = open_notebook(
+        f"points_{theme.split()[1].lower()}.ipynb",
+        ["from stncourse import control_points_playground\ncontrol_points_playground()"],
+    )
+    page = notebook.page
+    lab.choose_theme(page, theme)
+    notebook.run_all()
+    page.locator(".stn-points canvas").first.wait_for()
+    page.wait_for_timeout(500)
+    assert page.locator(".stn-points.stn-dark").count() == (theme == "JupyterLab Dark")
+    assert found(page, context=".stn-points") == []
+    lab.choose_theme(page, "JupyterLab Light")

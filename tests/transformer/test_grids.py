@@ -12,9 +12,11 @@ from stncourse import (
     AffineGrid,
     AttentionGrid,
     ProjectiveGrid,
+    RotationGrid,
     Sampler,
     SimilarityGrid,
     ThinPlateSplineGrid,
+    TranslationGrid,
     affine_grid,
     affine_theta,
     projective_grid,
@@ -311,6 +313,7 @@ def test_affine_grid_module_refuses_another_number_of_parameters():
 
 FAMILIES = {name: family for name, family in EVERY_FAMILY.items() if hasattr(family, "compose")} | {
     "similarity 20×40": lambda align_corners=False: SimilarityGrid(align_corners, size=(20, 40)),
+    "rotation 20×40": lambda align_corners=False: RotationGrid(align_corners, size=(20, 40)),
 }
 
 
@@ -366,6 +369,8 @@ def test_the_inverse_leads_back(family):
 
 def test_a_transform_without_inverse_is_refused(family):
     generator = family()
+    if isinstance(generator, (RotationGrid, TranslationGrid)):
+        pytest.skip("each of its transforms has an inverse")
     with pytest.raises(ValueError, match=r"^parameters: expected transforms that can be inverted"):
         generator.inverse(torch.zeros(2, generator.num_parameters))
 
@@ -449,6 +454,156 @@ def test_similarity_is_rotation_scale_and_translation():
         torch.testing.assert_close(theta, affine_theta(30, zoom, translation=(0.1, 0.2), size=size))
     with pytest.raises(ValueError, match=r"^size: expected"):
         SimilarityGrid(size=0)
+
+
+def test_a_rotation_is_its_angle_in_radians_in_pixels():
+    degrees = torch.tensor([-170.0, -30, 0, 45, 90, 200], dtype=torch.float64)
+    for size in (None, (20, 40), (41, 20)):
+        theta = RotationGrid(size=size).theta(degrees.deg2rad()[:, None])
+        torch.testing.assert_close(theta, affine_theta(degrees, size=size), atol=1e-12, rtol=0)
+    with pytest.raises(ValueError, match=r"^size: expected"):
+        RotationGrid(size=(0, 4))
+
+
+def test_rotations_add_up_and_come_back_between_minus_pi_and_pi():
+    generator = RotationGrid(size=(20, 40))
+    first, second = torch.tensor([[0.5], [3.0], [-3.0]]).double(), torch.tensor([[0.25], [1.0], [-1.0]]).double()
+    turn = 2 * torch.pi
+    expected = torch.tensor([[0.75], [4 - turn], [turn - 4]]).double()
+    torch.testing.assert_close(generator.compose(first, second), expected)
+    torch.testing.assert_close(generator.inverse(first), -first)
+    torch.testing.assert_close(generator.inverse(first + turn), -first)
+
+
+def test_a_translation_changes_nothing_but_the_place():
+    parameters = torch.tensor([[0.4, -0.2], [-1.0, 3.0]], dtype=torch.float64)
+    generator = TranslationGrid()
+    shifts = parameters[:, 0], parameters[:, 1]
+    torch.testing.assert_close(generator.theta(parameters), affine_theta(translation=shifts))
+    torch.testing.assert_close(generator.compose(parameters, parameters), 2 * parameters)
+    torch.testing.assert_close(generator.inverse(parameters), -parameters)
+
+
+# θ in place of parameters
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_theta_is_taken_wherever_parameters_are_and_comes_back(family, dtype):
+    generator = family()
+    first, second = (near_identity(generator, 4, 0.1, seed, dtype) for seed in (1, 2))
+    theta, other = generator.theta(first), generator.theta(second)
+    near = {"atol": 1e-12 if dtype == torch.float64 else 2e-6, "rtol": 0}
+    torch.testing.assert_close(generator(theta, (5, 4)), generator(first, (5, 4)), **near)
+    both, back = generator.compose(theta, other), generator.inverse(theta)
+    assert (both.shape, back.shape) == (theta.shape, theta.shape)
+    product = square_matrix(theta) @ square_matrix(other)
+    torch.testing.assert_close(square_matrix(both), product / product[:, 2:, 2:], **near)
+    inverse = torch.linalg.inv(square_matrix(theta).double())
+    torch.testing.assert_close(square_matrix(back).double(), inverse / inverse[:, 2:, 2:], **near)
+    torch.testing.assert_close(both, generator.theta(generator.compose(first, second)), **near)
+
+
+def test_parameters_of_undoes_theta(family):
+    generator = family()
+    parameters = near_identity(generator)
+    theta = generator.theta(parameters)
+    for matrix in (theta, square_matrix(theta)):
+        torch.testing.assert_close(generator.parameters_of(matrix), parameters)
+
+
+def test_theta_may_be_of_any_precision_and_of_no_image_at_all(family):
+    generator = family()
+    theta = generator.theta(near_identity(generator, spread=0.1, dtype=torch.float32))
+    for dtype in (torch.float16, torch.bfloat16):
+        assert generator.compose(theta.to(dtype), theta.to(dtype)).dtype == torch.float32
+        assert generator(theta.to(dtype), 4).dtype == torch.float32
+    assert generator.compose(theta[:0], theta[:0]).shape == theta[:0].shape
+    assert generator.inverse(theta.to("meta")).shape == theta.shape
+    theta[1] = float("nan")
+    assert generator.inverse(theta).isnan().flatten(1).any(1).tolist() == [False, True, False, False]
+    assert generator(theta, 4).isnan().flatten(1).all(1).tolist() == [False, True, False, False]
+
+
+def test_theta_has_gradients(family):
+    generator = family()
+    theta = generator.theta(near_identity(generator, count=2))
+    directions = near_identity(generator, count=2, seed=3).requires_grad_()
+
+    def undone(parameters):
+        mine = generator.theta(parameters)
+        return generator(generator.inverse(generator.compose(mine, theta)), (2, 3))
+
+    assert torch.autograd.gradcheck(undone, directions)
+
+
+SHEARED = affine_theta(shear=0.3)
+OTHERS = {
+    "rotation": [SHEARED, affine_theta(30, 1.2), affine_theta(translation=(0.1, 0)), affine_theta(30, size=(20, 40))],
+    "translation": [SHEARED, affine_theta(5), affine_theta(scale=1.1)],
+    "attention": [SHEARED, affine_theta(5), affine_theta(scale=(1, 1.1)), affine_theta(scale=(-1, 1))],
+    "similarity": [SHEARED, affine_theta(scale=(1, 1.1)), affine_theta(scale=(-1, 1)), affine_theta(30, size=(20, 40))],
+    "similarity 20×40": [SHEARED, affine_theta(30)],
+    "rotation 20×40": [SHEARED, affine_theta(30)],
+}
+
+
+@pytest.mark.parametrize(("name", "theta"), [(name, theta) for name, row in OTHERS.items() for theta in row])
+def test_a_theta_that_the_family_does_not_have_is_refused(name, theta):
+    generator = FAMILIES[name]()
+    theta = torch.cat([affine_theta(), theta])
+    message = rf"expected θ of {type(generator).__name__}\(.*\), got one that it does not have: an entry is [\d.]+ off"
+    for call in (lambda: generator(theta, 4), lambda: generator.inverse(theta)):
+        with pytest.raises(ValueError, match="^parameters: " + message):
+            call()
+    with pytest.raises(ValueError, match="^second: " + message):
+        generator.compose(affine_theta(), theta)
+
+
+def test_a_theta_far_away_or_multiplied_often_is_still_one_of_its_family():
+    generator = SimilarityGrid(size=(20, 40))
+    theta = affine_theta(30, 1.01, translation=(0.3, -5), size=(20, 40))
+    product = torch.linalg.matrix_power(square_matrix(theta), 200)[:, :2]
+    torch.testing.assert_close(generator(product, 4), affine_grid(product, 4))
+
+
+def test_a_projective_theta_counts_up_to_a_factor():
+    theta = ProjectiveGrid().theta(near_identity(ProjectiveGrid(), spread=0.1))
+    for factor in (3.0, -0.5):
+        torch.testing.assert_close(
+            ProjectiveGrid().compose(factor * theta, theta), ProjectiveGrid().compose(theta, theta)
+        )
+        torch.testing.assert_close(ProjectiveGrid().inverse(factor * theta), ProjectiveGrid().inverse(theta))
+
+
+def test_kinds_that_do_not_go_together_are_refused():
+    generator, theta = AffineGrid(), affine_theta()
+    for first, second in ((theta, generator.identity()[None]), (generator.identity()[None], theta)):
+        with pytest.raises(ValueError, match=r"^second: expected (θ|parameters), as first is, got"):
+            generator.compose(first, second)
+    with pytest.raises(ValueError, match=r"^second: expected a floating-point tensor of shape \(N, 6\), got"):
+        generator.compose(torch.zeros(2, 6), torch.zeros(2, 5))
+    with pytest.raises(ValueError, match=r"^parameters: expected a floating-point tensor of shape \(N, 2, 3\), got"):
+        generator(torch.eye(3)[None], 4)
+    with pytest.raises(ValueError, match=r"^first: expected a floating-point tensor of shape \(N, 3, 3\), got"):
+        ProjectiveGrid().compose(theta, theta)
+
+
+# In words
+
+WORDS = {
+    "AffineGrid()": AffineGrid(),
+    "ProjectiveGrid(align_corners=True)": ProjectiveGrid(True),
+    "SimilarityGrid(size=(20, 40))": SimilarityGrid(size=(20, 40)),
+    "RotationGrid(align_corners=True, size=(3, 3))": RotationGrid(True, 3),
+    "ThinPlateSplineGrid(control=(4, 4))": ThinPlateSplineGrid(),
+    "ThinPlateSplineGrid(control=(2, 6), bound=1.5, align_corners=True)": ThinPlateSplineGrid((2, 6), True, 1.5),
+}
+
+
+@pytest.mark.parametrize(("words", "generator"), WORDS.items(), ids=WORDS)
+def test_a_grid_generator_says_what_it_was_made_of(words, generator):
+    assert repr(generator) == words
+    assert repr(eval(words)) == words
 
 
 # Sizes, devices, defaults: the same for all grids

@@ -92,7 +92,9 @@ def test_raw_images_are_refused():
         ({"num_parameters": 3}, ValueError, "identity"),
         ({"hidden": -1}, ValueError, "hidden"),
         ({"identity": torch.zeros(5)}, ValueError, "identity"),
-        ({"identity": [1, 0, 0, 0, 1, 0]}, TypeError, "identity"),
+        ({"identity": list("abcdef")}, TypeError, "identity"),
+        ({"identity": 1.0}, TypeError, "identity"),
+        ({"identity": [1, 0, 0]}, ValueError, "identity"),
     ],
 )
 def test_errors_name_the_argument(arguments, error, name):
@@ -237,7 +239,8 @@ def test_what_is_appended_to_the_last_layer_is_not_rounded_either(make, precisio
     with torch.autocast("cpu", torch.bfloat16) if precision == "autocast" else contextlib.nullcontext():
         parameters = network(images)
     assert parameters.dtype == torch.float32
-    torch.testing.assert_close(parameters.double(), copy.deepcopy(network.fc_loc[2:]).double()(hidden[0].double()))
+    exact = copy.deepcopy(network.fc_loc[2:]).double()(hidden[0].double())
+    torch.testing.assert_close(parameters.double(), exact, atol=1e-6, rtol=0)
     parameters.sum().backward()
     assert all(p.grad.dtype == p.dtype for p in network.parameters())
 
@@ -321,6 +324,23 @@ def test_start_at_sets_any_linear_layer_with_a_bias():
     network.fc_loc[-1] = nn.Linear(32, 6, bias=False)
     with pytest.raises(TypeError, match=r"^fc_loc\[-1\]: expected a linear layer whose only parameters"):
         network.start_at(torch.zeros(6))
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor, lambda row: [np.float32(v) for v in row]])
+def test_the_start_is_a_row_of_numbers_of_any_kind(kind):
+    row = [0.5, -0.5, 1]
+    for network in (
+        LocalizationNetwork(20, num_parameters=3, identity=kind(row)),
+        LocalizationNetwork(20, num_parameters=3, identity=torch.zeros(3)),
+    ):
+        network.start_at(kind(row))
+        assert network(torch.rand(2, 1, 20, 20)).tolist() == [row] * 2
+
+
+@pytest.mark.parametrize("wrong", [["a"] * 6, None, 1.0, [[1.0] * 6], [True] * 6, torch.zeros(6, dtype=torch.int64)])
+def test_start_at_refuses_what_is_no_row_of_numbers(wrong):
+    with pytest.raises(TypeError, match=r"^parameters: expected"):
+        LocalizationNetwork(20).start_at(wrong)
 
 
 def test_start_at_refuses_another_number_of_parameters():
