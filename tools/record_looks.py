@@ -56,8 +56,8 @@ def main():
     rows = json.loads(TARGET.read_text(encoding="utf-8")) if TARGET.exists() else []
     train, test = (load_digits(split, source="mnist") for split in ("train", "test"))
     train, test = train.subset(slice(DIGITS)), distorted_test(test, "RTS")
-    for seed in SEEDS:
-        for looks, epochs in RUNS:
+    for looks, epochs in RUNS:
+        for seed in SEEDS:
             if not any((row["looks"], row["epochs"], row["seed"]) == (looks, epochs, seed) for row in rows):
                 rows.append(run(looks, epochs, seed, train, test))
                 print(rows[-1], flush=True)
