@@ -27,6 +27,7 @@ _MODULE_OF = {
         "data.fashion_mnist": "load_fashion_mnist",
         "data.folders": "load_images",
         "data.images": "ImageSet",
+        "data.lines": "Curved curve_lines digit_lines",
         "data.mnist": "load_digits",
         "data.sequences": "Sequences digit_sequences",
         "data.svhn": "load_svhn",
