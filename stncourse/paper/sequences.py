@@ -227,7 +227,8 @@ def load_sequences(same_time=False):
     Args:
         same_time: the CNN alone, trained for as many CPU seconds as ST-CNN Multi takes, in place of as many epochs.
 
-    Made by ``make sequences`` and ``tools/record_rows_same_time.py``; see :func:`stncourse.paper.cells.read_cell`. The ``facts`` of a run are:
+    Made by ``make sequences`` and ``tools/record_rows_same_time.py``; see :func:`stncourse.paper.cells.read_cell`. The
+    ``facts`` of a run are:
 
     - ``place_error``: errors in % of the five places; ``error_by_length``: of rows of one digit, of two, …
     - ``shown``: where each transformer, or each of the five looks, looked in :func:`shown_rows`: ``(8, T, 2, 3)``.
