@@ -29,9 +29,9 @@ class AdditionNetwork(nn.Module):
       16 channels, each at every second place, a linear layer to 32. (That is half the work of convolutions at every
       place with a pooling between.)
 
-    Before every ReLU the features are normalised over the batch (BatchNorm): without it the sum, which is all that is
-    told, teaches a transformer much more slowly. The hidden layers are as wide as it takes to have 400,000 parameters
-    in all, as the networks of the paper's table 1 have. Layers and sizes are ours.
+    Before every ReLU the features are normalised over the batch (BatchNorm): the networks without it that were tried
+    hardly began to learn in four epochs (``benchmarks/RESULTS.md``). The hidden layers are as wide as it takes to have
+    400,000 parameters in all, as the networks of the paper's table 1 have. Layers and sizes are ours.
 
     Args:
         name: one of ``stncourse.paper.addition_networks.ADDITION_MODELS``.

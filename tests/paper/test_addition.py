@@ -10,9 +10,17 @@ from safetensors.torch import load_file
 import stncourse
 from stncourse import BACKGROUND, SpatialTransformer, load_digits, normalize
 from stncourse.__main__ import main
-from stncourse.paper.addition import EXPERIMENT, PAPER, look, measured_pairs
+from stncourse.paper.addition import (
+    EXPERIMENT,
+    PAPER,
+    load_adding_transformers,
+    load_addition,
+    look,
+    measured_pairs,
+)
 from stncourse.paper.addition_networks import ADDITION_MODELS, AdditionNetwork
 from stncourse.paper.budgets import Budget
+from stncourse.paper.taken import who_took_which
 from stncourse.training.optimizer import localization_parameters
 
 models = pytest.mark.parametrize("model", ADDITION_MODELS)
@@ -122,3 +130,30 @@ def test_the_command_trains_a_cell_and_prints_the_table(digits, tmp_path, monkey
     assert set(cell["runs"][0]["facts"]) == {"spread", "digit", "share"}
     weights = load_file(tmp_path / "2xst-fcn_rts.stn.safetensors")
     assert weights.keys() == AdditionNetwork("2xST-FCN", 42).stn.state_dict().keys()
+
+
+# What ships
+
+
+def test_the_cells_that_ship_say_what_notebook_13_says_of_them():
+    cells = load_addition()
+    error = {model: cell["error"]["mean"] for (model, _), cell in cells.items()}
+    assert error["2xST-FCN"] < error["ST-FCN"] / 3 < error["FCN"] / 6
+    recipes = [cell["recipe"] | {"steps": cell["steps"]} for cell in cells.values()]
+    assert recipes.count(recipes[0]) == len(cells)  # equal budgets
+    assert all(cell["measured_on"] == "test" for cell in cells.values())
+
+
+def test_the_transformers_that_ship_have_shared_out_the_digits():
+    """On the digits that ship, and as their cell says of MNIST's."""
+    pairs, _, theta = measured_pairs(load_digits("test", "offline"))
+    with torch.no_grad():
+        grids = [stn.transform(normalize(pairs.images)).grid for stn in load_adding_transformers()]
+    taken = who_took_which(grids, theta)
+    (run,) = [run for run in load_addition()["2xST-FCN", "RTS"]["runs"] if run["seed"] == 0]
+    assert taken.digit.tolist() == run["facts"]["digit"]
+    assert sorted(run["facts"]["digit"]) == [0, 1]
+    assert torch.allclose(taken.spread, torch.tensor(run["facts"]["spread"]), atol=0.7)
+    assert taken.share.min() > 0.9
+    with pytest.raises(ValueError, match=r"^name: expected"):
+        load_adding_transformers("three")

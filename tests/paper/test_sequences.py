@@ -203,3 +203,16 @@ def test_the_cells_that_ship_say_what_the_course_says_of_them():
         assert moves[:2].max() < 0.1 < moves[2:].amax(1).min()
         assert along[2:].amax(0).min() > 0.6
         assert max(facts["error_without"]) > 2 * cells["ST-CNN Multi", "64px"]["error"]["mean"]
+
+
+def test_as_much_time_does_not_make_the_plain_network_catch_up():
+    """What notebook 13 says: the CNN, trained for as many CPU seconds as the network with four transformers."""
+    (longer,), cells = load_sequences(same_time=True).values(), load_sequences()
+    multi, cnn = (cells[model, "64px"] for model in ("ST-CNN Multi", "CNN"))
+    assert longer["model"] == "CNN"
+    assert multi["error"]["mean"] + 2 < longer["error"]["mean"] < cnn["error"]["mean"]
+    assert max(multi["error"]["seeds"]) < min(longer["error"]["seeds"])
+    other = {"name", "epochs"}
+    assert {k: v for k, v in longer["recipe"].items() if k not in other} == {
+        k: v for k, v in cnn["recipe"].items() if k not in other
+    }
