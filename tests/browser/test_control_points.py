@@ -72,7 +72,7 @@ def wait_until_right(sheet, family, points):
             and sheet.get_by_role("status").inner_text() == expected.words
         )
 
-    until(there, f"the picture of {points.tolist()}", 15)
+    until(there, f"the picture of {points.tolist()}")
 
 
 def in_python(page):

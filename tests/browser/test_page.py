@@ -133,7 +133,7 @@ def test_the_page_by_keyboard(page):
     page.get_by_label("digit no.").fill("5000")  # there are 100
     assert_shows(page, 99, theta=(-1, 0, 0, 0, 1, 0), padding="border", output_size=40)
     said = page.locator("[role=status]")
-    lab.until(lambda: "mirrored left-right" in said.inner_text(), "a screen reader is told", 5)
+    lab.until(lambda: "mirrored left-right" in said.inner_text(), "a screen reader is told")
 
 
 def test_the_page_asks_for_nothing_from_anywhere(page):
@@ -159,7 +159,7 @@ def test_the_network_looks_and_its_answers_are_the_models(at_the_start):
     with torch.no_grad():
         inputs = normalize(IN_PAGE.images[:1])
         theta, answers = MODEL.stn.transform(inputs).theta.flatten().tolist(), MODEL(inputs)[0].exp().tolist()
-    lab.until(lambda: lab.theta_of(page) == pytest.approx(theta, abs=1e-4), "the frame is there", 5)
+    lab.until(lambda: lab.theta_of(page) == pytest.approx(theta, abs=1e-4), "the frame is there")
     assert_shows(page, 0, theta=lab.theta_of(page), output_size=28)
     bars = page.locator(".answers li").evaluate_all("all => all.map(e => Number(e.dataset.p))")
     assert bars == pytest.approx(answers, abs=1e-3)
@@ -167,7 +167,7 @@ def test_the_network_looks_and_its_answers_are_the_models(at_the_start):
     page.get_by_label("digit no.").fill("3")
     with torch.no_grad():
         theta = MODEL.stn.transform(normalize(IN_PAGE.images[3:4])).theta.flatten().tolist()
-    lab.until(lambda: lab.theta_of(page) == pytest.approx(theta, abs=1e-4), "it follows", 5)
+    lab.until(lambda: lab.theta_of(page) == pytest.approx(theta, abs=1e-4), "it follows")
     parameters = decompose(theta)
     assert float(page.get_by_label("rotation (°)").input_value()) == pytest.approx(parameters["rotation"], abs=0.51)
 
@@ -220,12 +220,12 @@ def test_the_frame_glides_for_the_digit_that_is_there(at_the_start):
 def test_who_moves_a_slider_is_not_followed_any_more(at_the_start):
     page = at_the_start
     page.get_by_label("follow").check()
-    lab.until(lambda: lab.theta_of(page) == pytest.approx(network_theta(0), abs=1e-4), "it looks", 5)
+    lab.until(lambda: lab.theta_of(page) == pytest.approx(network_theta(0), abs=1e-4), "it looks")
     page.get_by_label("preset").select_option("mirror")
     assert lab.theta_of(page) == [-1, 0, 0, 0, 1, 0]
     assert not page.get_by_label("follow").is_checked()
     page.get_by_label("follow").check()
-    lab.until(lambda: lab.theta_of(page) == pytest.approx(network_theta(0), abs=1e-4), "it looks", 5)
+    lab.until(lambda: lab.theta_of(page) == pytest.approx(network_theta(0), abs=1e-4), "it looks")
     page.get_by_label("shift x (tx)").fill("0.5")
     assert lab.theta_of(page)[2] == 0.5
     assert not page.get_by_label("follow").is_checked()

@@ -42,8 +42,8 @@ def wait_until_right(playground, theta=None, tolerance=2e-5, **kind):
     def boxes_right():
         return theta is None or all(abs(a - b) < tolerance for a, b in zip(playground.theta(), theta, strict=True))
 
-    until(boxes_right, f"the boxes show {theta}", 15)
-    until(lambda: difference(playground, **kind) <= 1, "the picture is the one of the boxes", 15)
+    until(boxes_right, f"the boxes show {theta}")
+    until(lambda: difference(playground, **kind) <= 1, "the picture is the one of the boxes")
 
 
 def follows(playground, theta):
@@ -258,7 +258,7 @@ def test_what_the_hand_does_is_in_sliders_boxes_bars_and_python(by_hand):
         numbers = list(map(float, output.inner_text().split()))
         return numbers if numbers[:6] == pytest.approx(turned_too, abs=1e-3) else None
 
-    numbers = until(heard, "Python has heard", 15)
+    numbers = until(heard, "Python has heard")
     assert bars == pytest.approx(numbers[6:], abs=1e-3)
 
 
@@ -284,7 +284,7 @@ def test_the_hand_does_not_wait_for_the_kernel(by_hand):
 def test_another_digit_forgets_verdict_and_frame(by_hand):
     playground = by_hand.playground()
     playground.button("let the STN look").click()
-    until(lambda: "Score:" in playground.message(), "a verdict", 15)
+    until(lambda: "Score:" in playground.message(), "a verdict")
     playground.button("another digit").click()
-    until(lambda: playground.message() == "", "no verdict", 15)
-    until(lambda: theta_of(playground.root) == list(IDENTITY), "the frame it started with", 15)
+    until(lambda: playground.message() == "", "no verdict")
+    until(lambda: theta_of(playground.root) == list(IDENTITY), "the frame it started with")

@@ -122,6 +122,7 @@ def open_tool(path, new_context):
         page.goto(path.as_uri())
         page.get_by_label("digit no.").fill(str(number))
         button(page, "pull").click()
+        lab.drawn(page)
         return page
 
     yield open_it
@@ -141,6 +142,7 @@ def ending(page, seconds=60):
 def move(page, **sliders):
     for name, value in sliders.items():
         page.get_by_label(f"shift {name}").fill(str(value))
+    lab.drawn(page)
 
 
 def blue(page):

@@ -123,7 +123,7 @@ def test_a_slider_moves_meanwhile(trained):
     assert len(set(thetas)) > 10  # the playground's picture went along
     playground = trained.playground()
     cosine = math.cos(math.radians(degrees[-1]))
-    until(lambda: abs(playground.theta()[0] - cosine) < 1e-4, "the kernel has heard of it: its boxes say so", 15)
+    until(lambda: abs(playground.theta()[0] - cosine) < 1e-4, "the kernel has heard of it: its boxes say so")
 
 
 def test_at_the_end_it_shows_the_model_as_it_is_left(trained):
