@@ -27,6 +27,7 @@ playground = theta_playground()
 playground
 """
 TRAIN = """
+torch.manual_seed(0)
 model = STNClassifier()
 recipe = FAST_RECIPE.but(epochs=10)
 history = fit(model, digits, few, recipe, "cpu", watch=few, verbose=False)
@@ -131,6 +132,7 @@ def test_at_the_end_it_shows_the_model_as_it_is_left(trained):
     outputs, theta = torch.tensor(outputs).reshape(10, 28 * 28), torch.tensor(theta)
     figures = trained.panel.locator(".images figure")
     assert figures.count() == 10
+    corners = 0
     for number in range(10):
         canvas = figures.nth(number).locator("canvas")
         difference = (grey(output_of(canvas, (28, 28))) - outputs[number]).abs().reshape(28, 28)
@@ -139,7 +141,10 @@ def test_at_the_end_it_shows_the_model_as_it_is_left(trained):
         mark = "✓" if answers[number] == labels[number] else "✗"
         assert figures.nth(number).inner_text().startswith(f"{answers[number]} {mark} ")
         corner = frame_corner(theta[number])
-        assert is_orange(picture_of(canvas).convert("RGB").getpixel(corner))
+        if all(2 <= place < SIDE - 2 for place in corner):  # a frame may be larger than the panel
+            corners += 1
+            assert is_orange(picture_of(canvas).convert("RGB").getpixel(corner))
+    assert corners >= 3
     rights = sum(a == b for a, b in zip(answers, labels, strict=True))
     assert rights >= 8
     assert f"right: {rights} of 10 watched, {10.0 * rights:.1f} % of the test set" in trained.panel.inner_text()
