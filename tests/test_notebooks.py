@@ -181,6 +181,7 @@ def test_cells_are_short_and_use_nothing_that_only_some_places_have(notebook):
         for word in ("interact(", "interactive(", "Output(", "pyplot"):
             assert word not in cell.source
         assert cell.outputs == [] or "widget-view" not in json.dumps(cell.outputs), "a stored widget shows as an error"
+    assert "widgets" not in notebook.metadata, "JupyterLab's copy of what the widgets were like; nobody reads it again"
 
 
 def test_a_cell_whose_output_is_not_compared_asserts_its_bounds(notebook):

@@ -65,11 +65,12 @@ export const THEME = `
 .stn :focus-visible { outline: 3px solid var(--stn-first); outline-offset: 2px; }
 .stn .spoken { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%); }`;
 
-// Whether what is around the widget is dark: JupyterLab's theme, Colab's, or what the reader prefers.
+// Whether what is around the widget is dark: JupyterLab's theme, Colab's or the website's, or what the reader prefers.
 function isDark() {
-  const light = document.body.dataset.jpThemeLight, colab = document.documentElement.getAttribute("theme");
+  const light = document.body.dataset.jpThemeLight, page = document.documentElement;
   if (light) return light === "false";
-  return colab ? colab === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const theme = page.getAttribute("theme") ?? page.dataset.theme;
+  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
 // Mark an element as dark where its surroundings are, now and whenever they change. Returns a function that stops it.
@@ -80,7 +81,7 @@ export function followTheme(element, changed) {
   };
   const watcher = new MutationObserver(mark), preference = matchMedia("(prefers-color-scheme: dark)");
   watcher.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
-  watcher.observe(document.documentElement, { attributeFilter: ["theme"] });
+  watcher.observe(document.documentElement, { attributeFilter: ["theme", "data-theme"] });
   preference.addEventListener("change", mark);
   mark();
   return () => {
