@@ -8,7 +8,8 @@ import torch
 from stncourse import _check
 from stncourse.data.seeds import cpu_generator
 
-MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
+MNIST_MEAN = 0.1307  #: of all pixels of MNIST's training digits, from 0 (black) to 1
+MNIST_STD = 0.3081  #: their standard deviation
 #: A black pixel after normalisation: what lies around a digit, and what padding has to be.
 BACKGROUND = (0.0 - MNIST_MEAN) / MNIST_STD
 

@@ -18,6 +18,7 @@ from stncourse.transformer.sampling import Sampler
 from stncourse.transformer.splines import lattice, spline_weights
 from stncourse.transformer.theta import affine_theta
 
+#: The paper's distortions: rotated; rotated, scaled and translated; projective; elastic; translated, with clutter.
 KINDS = ("R", "RTS", "P", "E", "TC")
 
 # All in proportion to MNIST's 28 pixels, so that other sizes are distorted alike.

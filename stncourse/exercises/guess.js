@@ -63,7 +63,8 @@ const GUESS_MARKUP = `<style>${GUESS_STYLE}</style><div class="stn-guess" role="
 <p role="status" tabindex="-1"></p>
 <button class="again" type="button">Guess again</button></div>`;
 
-function told({ truth, because, note, error }, guess, sentence) {
+function told({ truth, because, note, error, instead }, guess, sentence) {
+  if (instead) return instead;
   if (error) return `The answer could not be computed (${error}).`;
   return [sentence(guess, truth), because, note].filter(Boolean).join("\n");
 }
@@ -83,7 +84,7 @@ function shownOn(part, guess, answer) {
 
 // A question in `element`. `commit(guess)` is called when the reader has committed, `again()` when the guess is taken
 // back. Returns `show(guess, answer)`: an answer is { truth, because, note } or { error }; null while it is under way.
-// In a notebook the kernel has the answers (see render); a page without one may hold them itself.
+// In a notebook the kernel has the answers (see render); a page without one may hold them itself, or say something `instead`.
 export function guessIn(element, { question, kind, scene }, { commit, again }) {
   element.innerHTML = GUESS_MARKUP;
   const [root, ask, hint, board, done, status, retry] = [

@@ -14,6 +14,7 @@ from stncourse.playground.parameters import IDENTITY, LIMITS, PRESETS, SLIDERS, 
 from stncourse.playground.scene import PADDINGS, Settings, raw_images, raw_padding, scene
 
 _DIGITS = 100  #: in the page, where it chooses them: each weighs 2 kB
+_FEWER = 40  #: where a page has several playgrounds
 
 
 def page(images=None, model=None):
@@ -46,8 +47,44 @@ def page(images=None, model=None):
     start, weights = starting(model, like, CONTROLS, "hand", False, in_browser=True)
     if model is not None and start["scale"] is None:
         raise ValueError("model: expected one of the tutorial's layers, which a browser can run, got another")
+    data = _told(images, labels, like, Settings(**sampled), background, start, weights)
+    template = Template((resources.files("stncourse.playground") / "page.html").read_text(encoding="utf-8"))
+    return template.substitute(script=joined("playground/page.js"), data=as_script(data))
+
+
+def page_of(playground):
+    """What ``pageIn`` of ``page.js`` has to be told to show a playground as it stands, without a kernel: JSON values.
+
+    Args:
+        playground: :class:`stncourse.playground.theta_widget.ThetaPlayground`. Its own controls that need no kernel are
+            there, and so are the digits it can show, up to 40 of them.
+
+    >>> from stncourse import theta_playground
+    >>> page_of(theta_playground(controls=("sliders",), theta=(1, 0, 0.4, 0, 1, 0)))["first"]
+    [1.0, 0.0, 0.4, 0.0, 1.0, 0.0]
+    """
+    controls, index, count = playground._controls, playground.number.value, playground.count.value
+    digits = playground.digits
+    if "digit" in controls and index + count <= _FEWER:
+        digits = digits.subset(slice(_FEWER))
+    else:
+        digits, index = digits.subset(slice(index, index + count)), 0
+    told = _told(
+        digits.images,
+        digits.labels.tolist(),
+        playground.digits,
+        playground.settings,
+        playground.background,
+        playground._start,
+        playground._weights,
+    )
+    groups = [name for name in ("presets", "sliders", "theta", "digit", "sampling") if name in controls]
+    return told | {"groups": groups, "first": list(playground.pose.theta), "index": index, "count": count}
+
+
+def _told(images, labels, like, settings, background, start, weights):
     identity = decompose(IDENTITY)
-    data = {
+    return {
         "digits": base64.b64encode(images.numpy().tobytes()).decode(),
         "labels": labels,
         "start": start,
@@ -58,8 +95,14 @@ def page(images=None, model=None):
         ],
         "presets": {name: list(decompose(theta).values()) for name, theta in PRESETS.items()},
         "paddings": {name: raw_padding(name, like, background) for name in PADDINGS},
-        "scene": scene(images, Settings(**sampled), like=like, background=background),
+        "scene": scene(images, settings, like=like, background=background),
     }
-    template = Template((resources.files("stncourse.playground") / "page.html").read_text(encoding="utf-8"))
-    text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # a class may be called </script>
-    return template.substitute(script=joined("playground/page.js"), data=text)
+
+
+def as_script(data):
+    """Data as JSON that may stand within a page's script: a class may be called </script>.
+
+    >>> as_script({"name": "</script>"})
+    '{"name": "\\\\u003c/script>"}'
+    """
+    return json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")

@@ -1,0 +1,109 @@
+"""How Sphinx builds the course's website. `make site` prepares the sources first: tools/site/build.py."""
+
+import re
+import tomllib
+from html import escape
+from importlib import metadata
+from pathlib import Path
+
+from docutils import nodes
+
+_SETTINGS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+
+project = "Spatial Transformer Networks"
+author = "The authors of the course"
+release = version = _SETTINGS["project"]["version"]
+language = "en"
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_codeautolink",
+]
+
+# The notebooks' stored outputs are the truth.
+nb_execution_mode = "off"
+nb_merge_streams = True
+myst_enable_extensions = ["attrs_block", "dollarmath"]
+myst_heading_anchors = 3
+
+napoleon_google_docstring = True
+napoleon_custom_sections = ["Convention"]
+napoleon_use_rtype = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+codeautolink_concat_default = True  # a notebook's imports count for all of its cells
+codeautolink_warn_on_missing_inventory = False
+codeautolink_warn_on_failed_resolve = False
+
+html_theme = "sphinx_book_theme"
+html_title = "Spatial Transformer Networks, a course"
+html_static_path = ["_static"]
+html_context = {"default_mode": "auto"}
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_show_search_summary = False  # it would have to fetch pages, which a browser refuses from file://
+html_favicon = "_static/icon.svg"
+html_theme_options = {
+    "home_page_in_toc": True,
+    "navbar_persistent": [],  # the search stands beside the contents
+    "logo": {"text": "Spatial Transformer Networks", "alt_text": "Spatial Transformer Networks, a course: home"},
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+    "show_toc_level": 2,
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+}
+# One file with its glyphs in it: nothing is fetched from anywhere.
+mathjax_path = "tex-svg.js"
+mathjax3_config = {"options": {"enableMenu": False}}
+
+#: Where the site is published, with a slash at its end; nothing as long as nobody has said it.
+_ADDRESS = next((url for name, url in _SETTINGS["project"]["urls"].items() if name in ("Website", "Documentation")), "")
+_ADDRESS = "" if "OWNER" in _ADDRESS.upper() else _ADDRESS
+
+
+def _description(doctree):
+    """The first paragraph that is text, in one line."""
+    for paragraph in doctree.findall(nodes.paragraph):
+        text = re.sub(r"\s+", " ", paragraph.astext()).strip()
+        if len(text) > 40:
+            return text if len(text) <= 200 else text[:197].rsplit(" ", 1)[0] + " …"
+    return html_title
+
+
+def _about_page(app, pagename, templatename, context, doctree):
+    """What a search engine and the preview of a link are told; and the scripts of a page that lives."""
+    if doctree is None:
+        return
+    title = re.sub("<[^>]*>", "", context.get("title") or html_title)
+    told = {"og:title": title, "og:description": _description(doctree), "og:type": "article", "og:site_name": html_title}
+    told["og:image"] = (_ADDRESS or app.builder.get_relative_uri(pagename, "index").rpartition("/")[0] + "/").lstrip(
+        "/"
+    ) + "_static/preview.png"
+    told["og:image:alt"] = "The front page: a digit drawn by hand, and the frame through which the network looks at it"
+    if _ADDRESS:
+        told["og:url"] = _ADDRESS + app.builder.get_target_uri(pagename)
+    tags = [f'<meta property="{name}" content="{escape(text)}">' for name, text in told.items()]
+    tags += [f'<meta name="description" content="{escape(told["og:description"])}">']
+    tags += ['<meta name="twitter:card" content="summary_large_image">']
+    context["metatags"] = context.get("metatags", "") + "\n" + "\n".join(tags)
+    living = [node.astext() for node in doctree.findall(nodes.raw) if "stn-live" in node.astext()]
+    if living:
+        networks = sorted(set(re.findall(r'"network": "(\w+)"', "".join(living))))
+        for script in ("playground.js", *(f"network-{name}.js" for name in networks), "site.js"):
+            app.add_js_file(script, loading_method="defer", priority=800)
+
+
+def _formulas(app):
+    (file,) = [f for f in metadata.files("sphinx-mathjax-offline") if f.name == "tex-svg.js"]
+    target = Path(app.outdir) / "_static" / "tex-svg.js"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(file.locate().read_bytes())
+
+
+def setup(app):
+    app.connect("html-page-context", _about_page)
+    app.connect("build-finished", lambda app, error: error or _formulas(app))
