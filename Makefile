@@ -14,7 +14,7 @@ INSTALLED := .venv/.installed
 # Jupyter refuses to run as root, as in a container, unless told; it listens on 127.0.0.1 only and asks for its token.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-oldest test-notebooks browser-test screenshots lint scripts stamp bench pretrained record-tutorial recipes compare offline-digits clean table1 sequences exercises
+.PHONY: lab test test-oldest test-notebooks browser-test site site-test screenshots lint scripts stamp bench pretrained record-tutorial recipes compare offline-digits clean table1 sequences exercises
 
 lab: $(INSTALLED)  ## JupyterLab on the first notebook
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir="$(CURDIR)" \
@@ -39,6 +39,12 @@ test-notebooks: $(INSTALLED)
 # Needs a Chromium or Chrome on the machine.
 browser-test: $(INSTALLED)  ## the playground in a real JupyterLab, in a real browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser -p no:xdist $(PYTEST_OPTIONS)
+
+site: .venv/.site-installed  ## the course as a website, in build/site
+	OMP_NUM_THREADS=1 $(BIN)/python tools/site/make_site.py
+
+site-test: site  ## every link, every page in a real browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/site -p no:xdist $(PYTEST_OPTIONS)
 
 screenshots: $(INSTALLED)  ## the pictures in docs/, made again
 	$(BIN)/python tools/make_screenshots.py
@@ -95,6 +101,10 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"
 	@# Colab's ipywidgets, for the tests only: never on the path but in a process of its own.
 	$(BIN)/python -m pip install --quiet --target .venv/ipywidgets-7 --no-deps ipywidgets==7.7.1 ipython_genutils
+	@touch $@
+
+.venv/.site-installed: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[course,dev,site]'
 	@touch $@
 
 .venv-oldest/.installed: pyproject.toml

@@ -1,4 +1,4 @@
-"""How Sphinx builds the course's website. `make site` prepares the sources first: tools/site/build.py."""
+"""How Sphinx builds the course's website. `make site` prepares the sources first: tools/site/make_site.py."""
 
 import re
 import tomllib
@@ -42,6 +42,7 @@ html_title = "Spatial Transformer Networks, a course"
 html_static_path = ["_static"]
 html_context = {"default_mode": "auto"}
 html_css_files = ["site.css"]
+html_js_files = [("page.js", {"defer": "defer"})]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_search_summary = False  # it would have to fetch pages, which a browser refuses from file://

@@ -27,7 +27,7 @@
 
   // The answer that belongs to a guess: the first folded output after it.
   function answerAfter(element) {
-    const folded = [...document.querySelectorAll(".stn-answer details")];
+    const folded = [...document.querySelectorAll(".tag_answer details")];
     return folded.find((each) => element.compareDocumentPosition(each) & Node.DOCUMENT_POSITION_FOLLOWING);
   }
 

@@ -1,6 +1,6 @@
 """Build the course's website.
 
-python tools/site/build.py                 (into build/site)
+python tools/site/make_site.py                 (into build/site)
 
 From docs/, the notebooks as they are stored, and the package's docstrings. What a notebook's cell opens, a playground or
 a guess, is made here once, without a kernel (living.py); nothing else of a notebook is run.
@@ -76,6 +76,8 @@ if __name__ == "__main__":
     prepare(SOURCES)
     status = build(SOURCES, SITE)
     if status == 0:
+        for leftover in (SITE / "_static").glob("*webpack-macros.html"):  # of the themes' own making
+            leftover.unlink()
         add_downloads(SITE / "files")
         megabytes = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file()) / 1e6
         print(f"The site is in {SITE.relative_to(PROJECT)} ({megabytes:.0f} MB): open {SITE.name}/index.html in a browser.")

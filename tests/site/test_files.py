@@ -1,0 +1,145 @@
+"""The built site's files: every link and anchor, what a page says of itself, and that it has all of the course."""
+
+import functools
+import json
+import re
+from html.parser import HTMLParser
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+from conftest import PAGES, PROJECT, SITE
+
+import stncourse
+
+NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+_WIDGET = re.compile(r"\b(theta_playground|control_points_playground|guess)\(")
+
+
+class Page(HTMLParser):
+    """What a test asks of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.text, self.anchors, self.links, self.loaded, self.images, self.meta, self.html = text, set(), [], [], [], {}, {}
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.anchors |= {found[name] for name in ("id", "name") if found.get(name)}
+        if tag == "html":
+            self.html = found
+        if tag == "a" and found.get("href"):
+            self.links.append(found["href"])
+        if tag in ("script", "img", "source", "iframe") and found.get("src"):
+            self.loaded.append(found["src"])
+        if tag == "link" and found.get("rel") != "canonical":
+            self.loaded.append(found["href"])
+        if tag == "img":
+            self.images.append(found)
+        if tag == "meta":
+            self.meta[found.get("property") or found.get("name")] = found.get("content")
+
+
+@functools.cache
+def read(name):
+    return Page((SITE / name).read_text(encoding="utf-8"))
+
+
+def target(name, link):
+    """(page or file, anchor) of a link within the site; None for one that leaves it."""
+    parts = urlsplit(link)
+    if parts.scheme or parts.netloc:
+        return None
+    place = ((SITE / name).parent / unquote(parts.path)).resolve() if parts.path else SITE / name
+    return place, unquote(parts.fragment)
+
+
+def test_the_whole_course_is_there():
+    assert {f"notebooks/{path.stem}.html" for path in NOTEBOOKS} <= set(PAGES)
+    assert {"index.html", "teach.html", "cookbook.html", "results.html", "changelog.html"} <= set(PAGES)
+    assert sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file()) < 30e6
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_leads_somewhere(name):
+    broken = []
+    for link in read(name).links + read(name).loaded:
+        found = target(name, link)
+        if found is None:
+            continue
+        place, anchor = found
+        if not place.is_file() or not place.is_relative_to(SITE):
+            broken.append(link)
+        elif anchor and place.suffix == ".html" and anchor not in read(str(place.relative_to(SITE))).anchors:
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_loaded_from_elsewhere(name):
+    assert [place for place in read(name).loaded if "//" in place and not place.startswith("data:")] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_says_what_it_is(name):
+    page = read(name)
+    assert page.html["lang"] == "en"
+    assert re.search(r"<title>[^<]{8,}</title>", page.text)
+    assert 40 < len(page.meta["description"]) <= 202
+    for told in ("og:title", "og:description", "og:image", "og:image:alt", "twitter:card"):
+        assert page.meta[told].strip(), told
+    picture = target(name, page.meta["og:image"])
+    assert picture is None or picture[0].is_file()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_picture_has_its_words(name):
+    assert [image for image in read(name).images if not (image.get("alt") or "").strip()] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_has_its_pictures_alive_and_its_answers_folded(path):
+    page = read(f"notebooks/{path.stem}.html").text
+    code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    kinds = [found[1] for cell in code if not cell.outputs and (found := _WIDGET.search(cell.source))]
+    alive = {"theta_playground": "playground", "control_points_playground": "sheet", "guess": "guess"}
+    assert re.findall(r'class="stn-live" data-kind="(\w+)"', page) == [alive[kind] for kind in kinds]
+    folded = sum(bool(cell.metadata.get("jupyter", {}).get("outputs_hidden")) for cell in code)
+    assert len(re.findall(r'class="[^"]*\btag_answer\b', page)) == folded
+    checks = sum(cell.source.startswith("check(") for cell in code)
+    assert page.count("it cannot check what you write") == (checks > 0)
+    assert "not done yet" not in page
+    assert "REPOSITORY =" not in page
+    assert "attachment:" not in page
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_can_be_downloaded_as_it_is(path):
+    assert (SITE / "files" / path.name).read_bytes() == path.read_bytes()
+    compile((SITE / "files" / f"{path.stem}.py").read_text(encoding="utf-8"), path.stem, "exec")
+    assert f"../files/{path.name}" in read(f"notebooks/{path.stem}.html").links
+
+
+def test_a_playground_starts_as_its_cell_says():
+    page = read("notebooks/03_grid_generator.html").text
+    asking, told = None, re.findall(r'data-kind="playground">.*?<script type="application/json">(.*?)</script>', page, re.S)
+    for text in told:
+        data = json.loads(text)
+        if "pixel" in data["start"]["tools"]:
+            asking = data
+    assert asking["first"] == [1.0, 0.0, 0.4000000059604645, 0.0, 1.0, 0.0]
+    assert asking["start"]["tool"] == "pixel"
+
+
+def test_every_public_name_is_in_the_reference_and_notebooks_link_to_it():
+    anchors = {name: page for page in PAGES if page.startswith("reference/") for name in read(page).anchors}
+    for name in stncourse.__all__:
+        assert f"stncourse.{name}" in anchors, name
+    for path in NOTEBOOKS:
+        links = read(f"notebooks/{path.stem}.html").links
+        assert sum("../reference/" in link for link in links) >= 5, path.stem
+
+
+def test_a_docstring_has_its_convention():
+    assert "Convention" in read("reference/transformer.html").text

@@ -1,0 +1,160 @@
+"""Every page of the site in a real browser: nothing is missing, cut off, or out of reach; the living pictures live."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from conftest import PAGES, SITE
+from playwright.sync_api import expect
+
+NO_REQUESTS = {"preload": False}  # axe would read the style sheets again, which a browser refuses from file://
+PHONE, LAPTOP = {"width": 390, "height": 800}, {"width": 1366, "height": 768}
+
+
+def faults(page):
+    """What axe finds serious or critical: sentences."""
+    return [
+        f"{violation['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:200]}"
+        for violation in Axe().run(page, options=NO_REQUESTS).response["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+
+
+def settled(page):
+    """Wait until the page has set its formulas and brought its pictures to life."""
+    page.wait_for_load_state("load")
+    page.wait_for_function("!window.MathJax || MathJax.startup?.promise !== undefined")
+    page.evaluate("window.MathJax ? MathJax.startup.promise : null")
+
+
+def test_axe_sees_faults(open_page):
+    page = open_page("teach.html")
+    page.evaluate("document.querySelector('article p').style.color = '#ddd'")
+    assert [fault.split(":")[0] for fault in faults(page)] == ["color-contrast"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [LAPTOP, PHONE], ids=["laptop", "phone"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page(open_page, name, viewport, scheme):
+    page = open_page(name, viewport=viewport, color_scheme=scheme)
+    settled(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
+    assert page.locator(".stn-live:not([data-alive])").count() == 0
+    assert page.locator("html").get_attribute("data-theme") == scheme
+    formulas = page.locator(".math")
+    assert formulas.count() == page.locator(".math > mjx-container").count()
+    assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
+    assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth)")
+    assert faults(page) == []
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if "stn-live" in (SITE / name).read_text(encoding="utf-8")])
+def test_living_pictures_live(open_page, name):
+    page = open_page(name)
+    settled(page)
+    for root in page.locator(".stn-live").all():
+        kind = root.get_attribute("data-kind")
+        if kind == "playground":
+            assert root.locator("canvas[data-theta]").count() >= 1
+            assert root.locator(".sentence").inner_text().strip()
+        elif kind == "sheet":
+            assert root.locator(".point").count() == 16
+        else:
+            assert root.locator(".question").inner_text().endswith("?")
+
+
+def test_a_digit_is_drawn_on_the_front_page_and_read(open_page):
+    page = open_page("index.html")
+    board = page.locator(".board").first.bounding_box()
+    before = page.locator("canvas[data-theta]").first.get_attribute("data-theta")
+    x, y = board["x"] + board["width"] * 0.42, board["y"] + board["height"] * 0.4
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for dx, dy in ((40, 0), (60, 0), (45, 40), (30, 80)):
+        page.mouse.move(x + dx, y + dy, steps=5)
+    page.mouse.up()
+    best = page.locator(".answers .best")
+    expect(best).to_have_count(1)
+    assert page.locator("canvas[data-theta]").first.get_attribute("data-theta") != before
+    assert "7" in best.inner_text()
+
+
+def test_a_guess_unfolds_its_answer(open_page):
+    page = open_page("notebooks/00_start_here.html")
+    answer = page.locator(".tag_answer details").first
+    assert answer.get_attribute("open") is None
+    guess = page.locator(".stn-live[data-kind=guess]").first
+    guess.locator("input[type=range]").fill("40")
+    guess.locator(".commit").click()
+    expect(guess.locator("[role=status]")).to_contain_text("stands below")
+    assert answer.get_attribute("open") is not None
+
+
+def test_a_guess_that_the_page_can_answer(open_page):
+    page = open_page("notebooks/03_grid_generator.html")
+    guess = page.locator(".stn-live[data-kind=guess]").first
+    guess.locator(".handle").press("ArrowRight")
+    guess.locator(".commit").click()
+    expect(guess.locator("[role=status]")).to_contain_text("It comes out moved left by 0.40.")
+    guess.locator(".again").click()
+    expect(guess.locator("[role=status]")).to_be_empty()
+
+
+def test_a_control_point_is_dragged(open_page):
+    page = open_page("notebooks/09_beyond_affine.html")
+    point = page.locator(".stn-live .point").nth(5)
+    point.press("ArrowLeft")
+    expect(page.locator(".stn-live .stn-points [role=status]")).to_contain_text("1 of 16 control points")
+    page.locator(".stn-live .reset").click()
+    expect(page.locator(".stn-live .stn-points [role=status]")).to_contain_text("unchanged")
+
+
+def test_theta_is_typed(open_page):
+    page = open_page("notebooks/03_grid_generator.html")
+    root = page.locator(".stn-live:has(.entry)").first
+    root.locator(".entry").nth(2).fill("0.4")
+    expect(root.locator(".sentence")).to_have_text("The digit comes out moved left by 0.40.")
+
+
+def test_a_film_plays(open_page):
+    page = open_page("notebooks/06_visualization.html")
+    page.evaluate("document.querySelectorAll('.tag_answer details').forEach((answer) => (answer.open = true))")
+    film = page.locator("[role=group]:has(> img)").first
+    film.get_by_role("button", name="one picture on").click()
+    assert film.locator("input[type=range]").input_value() == "1"
+
+
+@pytest.mark.parametrize("from_file", [True, False], ids=["file", "web"])
+def test_the_search_needs_no_server(new_context, web_server, from_file):
+    start = SITE.as_uri() if from_file else web_server
+    context = new_context()
+    page = context.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{start}/search.html?q=bilinear")
+    expect(page.locator("ul.search li").first).to_be_visible(timeout=20_000)
+    links = page.locator("ul.search li a").all_inner_texts()
+    assert any("Sampler" in link or "sampler" in link for link in links)
+    assert all(url.startswith((start, "data:")) for url in asked)
+    context.close()
+
+
+def test_from_a_web_server_in_a_folder(new_context, web_server):
+    context = new_context()
+    page = context.new_page()
+    failed = []
+    page.on("response", lambda response: response.status >= 400 and failed.append(response.url))
+    page.goto(f"{web_server}/notebooks/04_sampler.html")
+    expect(page.locator(".stn-live canvas[data-theta]").first).to_be_visible()
+    page.goto(f"{web_server}/index.html")
+    expect(page.locator(".stn-live canvas[data-theta]").first).to_be_visible()
+    assert failed == []
+    context.close()
+
+
+def test_the_theme_is_changed_by_hand(open_page):
+    page = open_page("index.html", color_scheme="light")
+    page.locator(".theme-switch-button").first.click()
+    page.get_by_role("button", name="Dark").first.click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(page.locator(".stn-live .stn-dark")).to_have_count(1)
