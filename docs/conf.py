@@ -37,6 +37,7 @@ codeautolink_concat_default = True  # a notebook's imports count for all of its 
 codeautolink_warn_on_missing_inventory = False
 codeautolink_warn_on_failed_resolve = False
 
+toc_object_entries = False  # each name of the reference has a heading of its own
 html_theme = "sphinx_book_theme"
 html_title = "Spatial Transformer Networks, a course"
 html_static_path = ["_static"]
@@ -83,7 +84,7 @@ def _about_page(app, pagename, templatename, context, doctree):
     told = {"og:title": title, "og:description": _description(doctree), "og:type": "article", "og:site_name": html_title}
     told["og:image"] = (_ADDRESS or app.builder.get_relative_uri(pagename, "index").rpartition("/")[0] + "/").lstrip(
         "/"
-    ) + "_static/preview.png"
+    ) + "_static/front_page.png"
     told["og:image:alt"] = "The front page: a digit drawn by hand, and the frame through which the network looks at it"
     if _ADDRESS:
         told["og:url"] = _ADDRESS + app.builder.get_target_uri(pagename)

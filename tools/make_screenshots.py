@@ -1,6 +1,6 @@
-"""What README shows of the live parts, in docs/: a digit drawn in JupyterLab, the frame in the hand, pull, ask a pixel.
+"""What README shows of the live parts, in docs/: the website's front page, the frame in the hand, pull, ask a pixel.
 
-python tools/make_screenshots.py        (needs Chromium)
+python tools/make_screenshots.py        (needs Chromium, and the site: make site)
 """
 
 import io
@@ -16,6 +16,7 @@ import lab
 from stncourse.__main__ import main as command_line
 
 DOCS = Path(__file__).parents[1] / "docs"
+SITE = DOCS.parent / "build" / "site" / "index.html"
 LAPTOP = {"width": 1366, "height": 768}
 A_FOUR = [[(0.05, -0.55), (-0.3, 0.1), (0.35, 0.15)], [(0.2, -0.2), (0.15, 0.6)]]  # strokes, on the ruler
 DRAGS = (
@@ -27,7 +28,7 @@ STEPS, STEP, REST = 5, 120, 2000  #: pictures of a drag; milliseconds of one; of
 
 
 def main():
-    start_here()
+    front_page()
     playground()
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "theta.html"
@@ -40,19 +41,14 @@ def main():
                 save(tab.locator(".stn-theta").screenshot(), name)
 
 
-def start_here():
-    """Notebook 00, a digit being drawn."""
-
-    def write(folder):
-        return lab.copy_notebooks(folder) / "00_start_here.ipynb"
-
-    with lab.open_alone(write, viewport=LAPTOP) as notebook:
-        notebook.run_all()
-        canvas, page = notebook.playground(), notebook.page
-        page.locator(".jp-WindowedPanel-outer").first.evaluate("e => { e.scrollTop = 520; }")
-        draw(page, canvas.root.locator(".board").first, A_FOUR)
+def front_page():
+    """A digit being drawn on the website's front page; also what the preview of a link shows."""
+    with lab.chromium(viewport=LAPTOP) as context:
+        page = context.new_page()
+        page.goto(SITE.as_uri())
+        draw(page, page.locator(".board").first, A_FOUR)
         page.wait_for_timeout(1000)
-        save(page.screenshot(), "start_here")
+        save(page.screenshot(), "_static/front_page")
 
 
 def draw(page, board, strokes):

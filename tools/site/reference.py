@@ -53,7 +53,7 @@ def _entry(name):
     value = getattr(stncourse, name)
     full = f"stncourse.{name}"
     if inspect.isclass(value):
-        directive = f".. autoclass:: {full}\n   :members:\n   :exclude-members: set\n   :show-inheritance:"
+        directive = f".. autoclass:: {full}\n   :members:\n   :exclude-members: set"
         if issubclass(value, tuple):
             directive = f".. autoclass:: {full}\n   :no-index-entry:"
     elif callable(value) and not isinstance(value, type):
