@@ -51,6 +51,7 @@ screenshots: $(INSTALLED)  ## the pictures in docs/, made again
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 scripts: $(INSTALLED)  ## every notebook as a Python program, in build/scripts
 	$(BIN)/jupyter nbconvert --to script --output-dir build/scripts notebooks/*.ipynb

@@ -63,8 +63,8 @@ mathjax_path = "tex-svg.js"
 mathjax3_config = {"options": {"enableMenu": False}}
 
 #: Where the site is published, with a slash at its end; nothing as long as nobody has said it.
-_ADDRESS = next((url for name, url in _SETTINGS["project"]["urls"].items() if name in ("Website", "Documentation")), "")
-_ADDRESS = "" if "OWNER" in _ADDRESS.upper() else _ADDRESS
+_PUBLISHED = "OWNER" not in _SETTINGS["tool"]["stncourse"]["repository"]
+_ADDRESS = _SETTINGS["project"]["urls"]["Website"] if _PUBLISHED else ""
 
 
 def _description(doctree):
@@ -81,10 +81,13 @@ def _about_page(app, pagename, templatename, context, doctree):
     if doctree is None:
         return
     title = re.sub("<[^>]*>", "", context.get("title") or html_title)
-    told = {"og:title": title, "og:description": _description(doctree), "og:type": "article", "og:site_name": html_title}
-    told["og:image"] = (_ADDRESS or app.builder.get_relative_uri(pagename, "index").rpartition("/")[0] + "/").lstrip(
-        "/"
-    ) + "_static/front_page.png"
+    told = {
+        "og:title": title,
+        "og:description": _description(doctree),
+        "og:type": "article",
+        "og:site_name": html_title,
+    }
+    told["og:image"] = (_ADDRESS or "../" * pagename.count("/")) + "_static/front_page.png"
     told["og:image:alt"] = "The front page: a digit drawn by hand, and the frame through which the network looks at it"
     if _ADDRESS:
         told["og:url"] = _ADDRESS + app.builder.get_target_uri(pagename)

@@ -85,14 +85,34 @@ def test_one_command_stamps_the_repository_everywhere(copy):
     assert len(changed) == 2 + len(list((folder / "notebooks").glob("*.ipynb")))
     settings = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
     assert settings["tool"]["stncourse"]["repository"] == "some-body/some.course"
-    addresses = settings["project"]["urls"].values()
-    assert all(re.match(r"https://github\.com/some-body/some\.course(/|$)", address) for address in addresses)
-    old = SETTINGS["tool"]["stncourse"]["repository"]
+    addresses = settings["project"]["urls"]
+    assert addresses.pop("Website") == "https://some-body.github.io/some.course/"
+    assert all(re.match(r"https://github\.com/some-body/some\.course(/|$)", address) for address in addresses.values())
+    old, old_site = SETTINGS["tool"]["stncourse"]["repository"], SETTINGS["project"]["urls"]["Website"]
     for path in [folder / "pyproject.toml", folder / "README.md", *(folder / "notebooks").glob("*.ipynb")]:
         text = path.read_text(encoding="utf-8")
         assert path.suffix == ".toml" or "github/some-body/some.course/blob" in text
-        assert text.replace("some-body/some.course", old) == before[path.name]  # and nothing else changed
+        back = text.replace("https://some-body.github.io/some.course/", old_site).replace("some-body/some.course", old)
+        assert back == before[path.name]  # and nothing else changed
+    assert "(https://some-body.github.io/some.course/)" in (folder / "README.md").read_text(encoding="utf-8")
     assert stamp(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("repository", "address"),
+    [
+        ("Me/Course", "https://me.github.io/Course/"),
+        ("me/Me.github.io", "https://me.github.io/"),
+        ("a-b/c.d", "https://a-b.github.io/c.d/"),
+    ],
+)
+def test_the_stamp_knows_where_github_publishes_a_website(copy, repository, address):
+    folder, stamp = copy
+    for each in ("first/one", repository):  # what was stamped once can be stamped again
+        stamp(folder, each)
+    settings = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["project"]["urls"]["Website"] == address
+    assert f"({address})" in (folder / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("wrong", ["nobody", "a/b/c", "", 'a/b"'])
@@ -133,9 +153,10 @@ def test_the_wheel_carries_the_package_whole_and_nothing_large(built):
     large = set((built / "stncourse" / "assets" / "table1").glob("st-fcn*.safetensors"))
     assert large
     assert carried == {path.relative_to(built).as_posix() for path in files - large}
-    addresses = [line.split(", ")[1] for line in metadata.get_all("Project-URL")]
+    addresses = dict(line.split(", ") for line in metadata.get_all("Project-URL"))
     repository = SETTINGS["tool"]["stncourse"]["repository"]
-    assert all(f"{address}/".startswith(f"https://github.com/{repository}/") for address in addresses)
+    assert addresses.pop("Website") == SETTINGS["project"]["urls"]["Website"]
+    assert all(f"{address}/".startswith(f"https://github.com/{repository}/") for address in addresses.values())
 
 
 def test_the_source_archive_builds_the_same_package_and_has_no_tests(built):

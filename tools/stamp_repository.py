@@ -20,11 +20,22 @@ PLACES = (
 SETTINGS = (r'(?m)^(repository = ")[^"]*(?=")', r'(?m)^(\w+ = "https://github\.com/)[^/\s"]+/[^/\s"]+')
 
 
+def website(repository):
+    """Where GitHub Pages publishes a repository; host names have no capitals.
+
+    >>> website("Some-Body/course"), website("some-body/Some-Body.github.io")
+    ('https://some-body.github.io/course/', 'https://some-body.github.io/')
+    """
+    owner, name = repository.split("/")
+    host = f"{owner.lower()}.github.io"
+    return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
+
+
 def stamp(project, repository=None):
     """Stamp ``repository`` (default: the one in pyproject.toml) into the project; returns the files that changed."""
     settings = project / "pyproject.toml"
-    if repository is None:
-        repository = tomllib.loads(settings.read_text(encoding="utf-8"))["tool"]["stncourse"]["repository"]
+    told = tomllib.loads(settings.read_text(encoding="utf-8"))
+    repository = told["tool"]["stncourse"]["repository"] if repository is None else repository
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise ValueError(f"repository: expected owner/repo, got {repository!r}")
     changed = []
@@ -32,6 +43,7 @@ def stamp(project, repository=None):
         text = before = path.read_text(encoding="utf-8")
         for place in SETTINGS if path == settings else PLACES:
             text = re.sub(place, rf"\g<1>{repository}", text)
+        text = text.replace(told["project"]["urls"]["Website"], website(repository))
         if text != before:
             path.write_text(text, encoding="utf-8")
             changed.append(path.name)

@@ -35,9 +35,9 @@ _RECIPE = Recipe(
     warm_up=0.15,
 )
 _CHOSEN = (
-    "On pairs of 5,000 held-out training digits, in trainings of three to six epochs: BatchNorm in the classifier, and in "
-    "the localization networks together with the full learning rate; similarities instead of affine transforms; batch "
-    "size and learning rate. {} One recipe for all models."
+    "On pairs of 5,000 held-out training digits, in trainings of three to six epochs: BatchNorm in the classifier, and "
+    "in the localization networks together with the full learning rate; similarities instead of affine transforms; "
+    "batch size and learning rate. {} One recipe for all models."
 )
 
 

@@ -29,8 +29,10 @@ def new_context():
 
 @pytest.fixture
 def open_page(new_context):
-    """Function: (a page of the site, options of the context) -> it, open, from its file. At the end of the test it must have
-    asked for nothing but files, and complained of nothing."""
+    """Function: (a page of the site, options of the context) -> it, open, from its file.
+
+    At the end of the test it must have asked for nothing but files, and complained of nothing.
+    """
     problems, contexts = [], []
 
     def open_it(name, **options):
@@ -39,7 +41,9 @@ def open_page(new_context):
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(f"{name}: {error}"))
         page.on("console", lambda said: said.type in ("error", "warning") and problems.append(f"{name}: {said.text}"))
-        page.on("request", lambda asked: asked.url.split(":")[0] in ("file", "data", "blob") or problems.append(asked.url))
+        page.on(
+            "request", lambda asked: asked.url.split(":")[0] in ("file", "data", "blob") or problems.append(asked.url)
+        )
         page.goto((SITE / name).as_uri() if "://" not in name else name)
         return page
 

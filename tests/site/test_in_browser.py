@@ -2,8 +2,9 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import PAGES, SITE
 from playwright.sync_api import expect
+
+from conftest import PAGES, SITE
 
 NO_REQUESTS = {"preload": False}  # axe would read the style sheets again, which a browser refuses from file://
 PHONE, LAPTOP = {"width": 390, "height": 800}, {"width": 1366, "height": 768}

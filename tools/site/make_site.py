@@ -2,8 +2,8 @@
 
 python tools/site/make_site.py                 (into build/site)
 
-From docs/, the notebooks as they are stored, and the package's docstrings. What a notebook's cell opens, a playground or
-a guess, is made here once, without a kernel (living.py); nothing else of a notebook is run.
+From docs/, the notebooks as they are stored, and the package's docstrings. What a notebook's cell opens, a playground
+or a guess, is made here once, without a kernel (living.py); nothing else of a notebook is run.
 """
 
 import os
@@ -79,6 +79,6 @@ if __name__ == "__main__":
         for leftover in (SITE / "_static").glob("*webpack-macros.html"):  # of the themes' own making
             leftover.unlink()
         add_downloads(SITE / "files")
-        megabytes = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file()) / 1e6
-        print(f"The site is in {SITE.relative_to(PROJECT)} ({megabytes:.0f} MB): open {SITE.name}/index.html in a browser.")
+        size = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file()) / 1e6
+        print(f"The site is in {SITE.relative_to(PROJECT)} ({size:.0f} MB): open its index.html in a browser.")
     sys.exit(status)

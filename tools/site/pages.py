@@ -10,10 +10,12 @@ from stncourse.playground.theta_widget import ThetaPlayground
 
 _BADGE = re.compile(r"\[!\[Open in Colab\]\(attachment:open_in_colab\.png\)\]\((\S+)\)\n*")
 _NO_PYTHON = """```{note}
-A page has no Python: it cannot check what you write. Download the notebook above, or open it in Colab; run a check there, and it
-answers in a sentence.
+A page has no Python: it cannot check what you write. Download the notebook (at the top of this page) and run it;
+there each check answers in a sentence.
 ```"""
-_WATCHED = "In a notebook, a picture of the training grows here, step by step. It needs Python, so this page cannot show it."
+_WATCHED = (
+    "In a notebook, a picture of the training grows here, step by step. It needs Python, so this page cannot show it."
+)
 _SCORE = "In the notebook this also keeps the score: who made the classifier surer of the right digit, you or the STN?"
 
 

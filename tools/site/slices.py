@@ -53,7 +53,9 @@ def _bound(statement):
         return {statement.name}
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
-    within = {id(node) for part in ast.walk(statement) if isinstance(part, ast.comprehension) for node in ast.walk(part)}
+    within = {
+        id(node) for part in ast.walk(statement) if isinstance(part, ast.comprehension) for node in ast.walk(part)
+    }
     stored = (n for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
     return {node.id for node in stored if id(node) not in within}
 
