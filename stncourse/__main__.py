@@ -10,6 +10,7 @@ sys.path[:] = without_working_folder(sys.path)
 
 import argparse
 import functools
+import os
 from pathlib import Path
 
 from stncourse import __version__
@@ -99,8 +100,10 @@ def _add_playground(commands):
 
 
 def _add_grade(commands):
-    grade = commands.add_parser("grade", help="grade the exercises of a student's notebook", description=_grade.__doc__)
-    grade.add_argument("notebook", type=Path, metavar="NOTEBOOK.ipynb")
+    grade = commands.add_parser("grade", help="grade the exercises of students' notebooks", description=_grade.__doc__)
+    grade.add_argument(
+        "notebooks", nargs="+", type=Path, metavar="NOTEBOOK.ipynb", help="a notebook; or several, or folders of them"
+    )
     grade.add_argument(
         "--time-limit", type=arguments.positive, default=600, metavar="S", help="seconds for all of it (600)"
     )
@@ -108,6 +111,10 @@ def _add_grade(commands):
         "--memory-limit", type=arguments.positive, default=4096, metavar="MB", help="for its kernel (4096)"
     )
     grade.add_argument("--report", type=arguments.writable, metavar="NAME", help="writes NAME.report.json and .txt")
+    pile = grade.add_argument_group("a pile of notebooks, graded several at a time; again, it goes on where it was")
+    pile.add_argument("--out", type=Path, metavar="FOLDER", help="for the reports and grades.csv (grades)")
+    pile.add_argument("--jobs", type=arguments.positive, metavar="N", help="how many at a time (one for each CPU)")
+    pile.add_argument("--again", action="store_true", help="grade also what is graded already")
     grade.set_defaults(run=_grade, parser=grade)
 
 
@@ -248,11 +255,27 @@ def _grade(options):
     """Run a student's notebook in a fresh kernel, judge its exercises, and write a report (JSON and text)."""
     from stncourse.exercises.engine.grade import main as grade
 
+    of_a_pile = {"--out": options.out, "--jobs": options.jobs, "--again": options.again or None}
+    if len(options.notebooks) > 1 or options.notebooks[0].is_dir():
+        return _grade_pile(options)
+    if given := [name for name, value in of_a_pile.items() if value is not None]:
+        options.parser.error(f"argument {given[0]}: expected a folder or several notebooks, got one")
+    (options.notebook,) = options.notebooks
     if options.report is None and options.notebook.is_file():
         try:
             arguments.writable(options.notebook.with_suffix(".report.json"))
         except argparse.ArgumentTypeError as error:
             options.parser.error(f"no report can be written beside the notebook, give --report NAME: {error}")
+    return grade(options)
+
+
+def _grade_pile(options):
+    from stncourse.exercises.engine.pile import main as grade
+
+    if options.report is not None:
+        options.parser.error("argument --report: expected one notebook, got a pile, whose reports go into --out")
+    options.out = options.out or Path("grades")
+    options.jobs = options.jobs or os.cpu_count() or 1
     return grade(options)
 
 
