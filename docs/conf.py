@@ -25,6 +25,7 @@ extensions = [
 # The notebooks' stored outputs are the truth.
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # tables too
 myst_enable_extensions = ["attrs_block", "dollarmath"]
 myst_heading_anchors = 3
 

@@ -130,6 +130,16 @@ def test_a_notebook_can_be_downloaded_as_it_is(path):
     assert f"../files/{path.name}" in read(f"notebooks/{path.stem}.html").links
 
 
+def test_a_table_that_a_cell_made_is_a_table():
+    for path in NOTEBOOKS:
+        assert not re.search(
+            r"\| (---|—) \|", re.sub(r"(?s)<pre.*?</pre>", "", read(f"notebooks/{path.stem}.html").text)
+        )
+    for name in ("10_paper_results", "13_many_things"):
+        tables = re.findall(r"(?s)<table.*?</table>", read(f"notebooks/{name}.html").text)
+        assert any("ST-" in table and "paper" in table for table in tables), name
+
+
 def test_a_playground_starts_as_its_cell_says():
     page = read("notebooks/03_grid_generator.html").text
     asking, told = (

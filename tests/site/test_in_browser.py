@@ -27,6 +27,11 @@ def settled(page):
     page.evaluate("window.MathJax ? MathJax.startup.promise : null")
 
 
+def test_the_longest_line_of_code_fits_on_a_laptop(open_page):
+    page = open_page("notebooks/13_many_things.html")
+    assert page.evaluate("[...document.querySelectorAll('.cell_input pre')].every(p => p.scrollWidth <= p.clientWidth)")
+
+
 def test_axe_sees_faults(open_page):
     page = open_page("teach.html")
     page.evaluate("document.querySelector('article p').style.color = '#ddd'")
