@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import nbformat
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "browser"))
@@ -29,6 +30,7 @@ STEPS, STEP, REST = 5, 120, 2000  #: pictures of a drag; milliseconds of one; of
 
 def main():
     front_page()
+    watched()
     playground()
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "theta.html"
@@ -49,6 +51,21 @@ def front_page():
         draw(page, page.locator(".board").first, A_FOUR)
         page.wait_for_timeout(1000)
         save(page.screenshot(), "_static/front_page")
+
+
+def watched():
+    """The panel of notebook 06's training, at its end: what the website shows in its place."""
+
+    def write(folder):
+        notebook = nbformat.read(lab.NOTEBOOKS / "06_visualization.ipynb", as_version=4)
+        code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+        (last,) = [number for number, source in enumerate(code) if "watch=" in source]
+        return lab.write_notebook(folder / "watched.ipynb", code[1 : last + 1])
+
+    with lab.open_alone(write, viewport={"width": 1366, "height": 1100}) as notebook:
+        notebook.run_all()
+        notebook.page.wait_for_timeout(1000)
+        save(notebook.page.locator(".stn-watch").screenshot(), "_static/watched")
 
 
 def draw(page, board, strokes):

@@ -13,9 +13,10 @@ _NO_PYTHON = """```{note}
 A page has no Python: it cannot check what you write. Download the notebook (at the top of this page) and run it;
 there each check answers in a sentence.
 ```"""
-_WATCHED = (
-    "In a notebook, a picture of the training grows here, step by step. It needs Python, so this page cannot show it."
-)
+_WATCHED = """<p>A training needs Python, which a page does not have. In a notebook this panel grows here while the
+network learns. This is how it looked at the end of notebook 06's training:</p>
+<img src="../_static/watched.png" alt="ten crooked digits with their frames, what the classifier gets, the loss">
+"""
 _SCORE = "In the notebook this also keeps the score: who made the classifier surer of the right digit, you or the STN?"
 
 
@@ -58,8 +59,8 @@ def _show(cell, number, sources, living):
         cell.outputs = [_html(widget.html)]
         if isinstance(widget.shown, ThetaPlayground) and {"model", "sliders"} <= set(widget.shown._controls):
             cell.outputs.append(_html(f"<p>{_SCORE}</p>"))
-    elif not cell.outputs and re.search(r"\bwatch\(|watch=", cell.source):
-        cell.outputs = [_html(f"<p>{_WATCHED}</p>")]
+    elif re.search(r"\bwatch=", cell.source):
+        cell.outputs.append(_html(_WATCHED))
     own = cell.metadata.setdefault("mystnb", {})
     if cell.metadata.get("jupyter", {}).get("source_hidden"):
         tags.append("hide-input")
