@@ -14,6 +14,8 @@ from run_python import run_python
 
 PROJECT = Path(__file__).parents[1]
 SETTINGS = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+#: What the README says beside the site's address as long as the course is published nowhere.
+NO_SITE_YET = " (no address yet: `make stamp` fills it in, `make site` builds the site here)"
 #: What conda-forge calls a package that PyPI calls otherwise.
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
 
@@ -93,9 +95,28 @@ def test_one_command_stamps_the_repository_everywhere(copy):
         text = path.read_text(encoding="utf-8")
         assert path.suffix == ".toml" or "github/some-body/some.course/blob" in text
         back = text.replace("https://some-body.github.io/some.course/", old_site).replace("some-body/some.course", old)
-        assert back == before[path.name]  # and nothing else changed
+        assert back == before[path.name].replace(NO_SITE_YET, "")  # and nothing else changed
     assert "(https://some-body.github.io/some.course/)" in (folder / "README.md").read_text(encoding="utf-8")
     assert stamp(folder) == []
+
+
+def test_what_is_published_nowhere_stays_so_and_can_be_so_again(copy):
+    folder, stamp = copy
+    stamp(folder, "OWNER/REPO")
+    before = {path.name: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+    assert stamp(folder) == []
+    stamp(folder, "some-body/course")
+    assert NO_SITE_YET not in (folder / "README.md").read_text(encoding="utf-8")
+    stamp(folder, "OWNER/REPO")
+    assert before == {path.name: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+
+
+def test_readme_says_beside_the_sites_address_whether_it_is_one():
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    published = SETTINGS["tool"]["stncourse"]["repository"] != "OWNER/REPO"
+    link = f"]({SETTINGS['project']['urls']['Website']})**"
+    assert link in readme
+    assert ((link + NO_SITE_YET) in readme) is not published
 
 
 @pytest.mark.parametrize(
@@ -108,8 +129,11 @@ def test_one_command_stamps_the_repository_everywhere(copy):
 )
 def test_the_stamp_knows_where_github_publishes_a_website(copy, repository, address):
     folder, stamp = copy
-    for each in ("first/one", repository):  # what was stamped once can be stamped again
+    stamp(folder, repository)
+    once = {path.name: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+    for each in ("first/one", "first/first.github.io", repository):  # what was stamped once can be stamped again
         stamp(folder, each)
+    assert once == {path.name: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
     settings = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
     assert settings["project"]["urls"]["Website"] == address
     assert f"({address})" in (folder / "README.md").read_text(encoding="utf-8")

@@ -19,6 +19,10 @@ PLACES = (
 #: The same in pyproject.toml: the setting itself, and the addresses that a wheel carries.
 SETTINGS = (r'(?m)^(repository = ")[^"]*(?=")', r'(?m)^(\w+ = "https://github\.com/)[^/\s"]+/[^/\s"]+')
 
+NOWHERE = "OWNER/REPO"  # as long as the course is published nowhere
+#: What the README says beside the site's address as long as there is none.
+NO_SITE_YET = " (no address yet: `make stamp` fills it in, `make site` builds the site here)"
+
 
 def website(repository):
     """Where GitHub Pages publishes a repository; host names have no capitals.
@@ -27,7 +31,7 @@ def website(repository):
     ('https://some-body.github.io/course/', 'https://some-body.github.io/')
     """
     owner, name = repository.split("/")
-    host = f"{owner.lower()}.github.io"
+    host = f"{owner if repository == NOWHERE else owner.lower()}.github.io"
     return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
 
 
@@ -44,6 +48,10 @@ def stamp(project, repository=None):
         for place in SETTINGS if path == settings else PLACES:
             text = re.sub(place, rf"\g<1>{repository}", text)
         text = text.replace(told["project"]["urls"]["Website"], website(repository))
+        link = f"]({website(repository)})**"
+        text = text.replace(link + NO_SITE_YET, link)
+        if repository == NOWHERE:
+            text = text.replace(link, link + NO_SITE_YET)
         if text != before:
             path.write_text(text, encoding="utf-8")
             changed.append(path.name)
