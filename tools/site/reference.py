@@ -53,9 +53,8 @@ def _entry(name):
     value = getattr(stncourse, name)
     full = f"stncourse.{name}"
     if inspect.isclass(value):
-        directive = f".. autoclass:: {full}\n   :members:\n   :exclude-members: set"
-        if issubclass(value, tuple):
-            directive = f".. autoclass:: {full}\n   :no-index-entry:"
+        # Of a Figure matplotlib makes a method anew, in words of its own; a tuple has two that nobody needs.
+        directive = f".. autoclass:: {full}\n   :members:\n   :exclude-members: set, count, index"
     elif callable(value) and not isinstance(value, type):
         directive = f".. autofunction:: {full}"
     else:
