@@ -47,6 +47,7 @@ html_css_files = ["site.css"]
 html_js_files = [("page.js", {"defer": "defer"})]
 html_copy_source = False
 html_show_sourcelink = False
+html_use_index = False  # the search finds every name
 html_show_search_summary = False  # it would have to fetch pages, which a browser refuses from file://
 html_favicon = "_static/icon.svg"
 html_theme_options = {

@@ -14,10 +14,8 @@ sys.path[:0] = [str(PROJECT / "tools" / "site"), str(PROJECT / "tests" / "browse
 import lab  # noqa: E402
 
 SITE = PROJECT / "build" / "site"
-#: Pages that somebody reads; the others are made for the search.
-PAGES = sorted(
-    str(path.relative_to(SITE)) for path in SITE.rglob("*.html") if path.name not in ("genindex.html", "search.html")
-)
+#: Pages that somebody reads, all but the one that shows what a search has found.
+PAGES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html") if path.name != "search.html")
 
 
 @pytest.fixture(scope="session")

@@ -130,6 +130,14 @@ def test_a_film_plays(open_page):
     assert film.locator("input[type=range]").input_value() == "1"
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_a_search_has_found(open_page, scheme):
+    page = open_page(f"{SITE.as_uri()}/search.html?q=frame", color_scheme=scheme)
+    expect(page.locator("ul.search li").first).to_be_visible(timeout=60_000)
+    assert page.locator(".highlighted").count() >= 1
+    assert faults(page) == []
+
+
 @pytest.mark.parametrize("from_file", [True, False], ids=["file", "web"])
 def test_the_search_needs_no_server(new_context, web_server, from_file):
     start = SITE.as_uri() if from_file else web_server
@@ -138,7 +146,7 @@ def test_the_search_needs_no_server(new_context, web_server, from_file):
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{start}/search.html?q=bilinear")
-    expect(page.locator("ul.search li").first).to_be_visible(timeout=20_000)
+    expect(page.locator("ul.search li").first).to_be_visible(timeout=60_000)
     links = page.locator("ul.search li a").all_inner_texts()
     assert any("Sampler" in link or "sampler" in link for link in links)
     assert all(url.startswith((start, "data:")) for url in asked)
