@@ -37,11 +37,15 @@ def page_of(notebook, name, living, published):
     title, *others = page.cells
     title.source, colab = _BADGE.sub("", title.source), _BADGE.search(title.source)[1]
     title.pop("attachments", None)
-    links = f'<p class="stn-own"><a href="../files/{name}.ipynb" download>Download this notebook</a>'
-    links += f' · <a href="../files/{name}.py" download>as a Python program</a>'
-    links += f' · <a href="{colab}">open in Colab</a></p>' if published else "</p>"
+    links = "Where it says “run the cell”: it has been run, and what is to be touched is alive. To change the code, "
+    links += f'<a href="../files/{name}.ipynb" download>download this notebook</a>, take it '
+    links += f'<a href="../files/{name}.py" download>as a Python program</a>'
+    links += f', or <a href="{colab}">open it in Colab</a>.' if published else "."
     heading, _, rest = title.source.partition("\n")
-    page.cells = [new_markdown_cell(f"{heading}\n\n{links}\n\n{rest.lstrip()}"), *_with_notes(others)]
+    page.cells = [
+        new_markdown_cell(f'{heading}\n\n<p class="stn-own">{links}</p>\n\n{rest.lstrip()}'),
+        *_with_notes(others),
+    ]
     for number, cell in enumerate(page.cells):
         cell.id = f"cell-{number}"
     return page
