@@ -38,7 +38,8 @@ def page_of(notebook, name, living, published):
     title.source, colab = _BADGE.sub("", title.source), _BADGE.search(title.source)[1]
     title.pop("attachments", None)
     links = "Where it says “run the cell”: it has been run, and what is to be touched is alive. To change the code, "
-    links += f'<a href="../files/{name}.ipynb" download>download this notebook</a>, take it '
+    links += f'<a href="../files/{name}.ipynb" download>download this notebook</a>'
+    links += ", take it " if published else " or take it "
     links += f'<a href="../files/{name}.py" download>as a Python program</a>'
     links += f', or <a href="{colab}">open it in Colab</a>.' if published else "."
     heading, _, rest = title.source.partition("\n")
