@@ -25,7 +25,7 @@ is it right?
     answer=lambda: 10,
     tolerance=0.2,
     explanation="9 is the sum of 10 pairs in 100; 0 and 18 are the sum of one each. So 90 % errors is what not looking "
-    "costs here, not 94.7 %.",
+    "costs here, not 94.7 % (as if all 19 sums were equally likely).",
     mistakes={
         "one in nineteen": (100 / 19, "That would be so if all 19 sums were equally likely. 0 has one pair only."),
         "the sum itself": (9, "9 is what it answers. In what percentage of the pairs is that right?"),
@@ -104,9 +104,9 @@ FRAMES_IOU = Code(
     title="Found, or not?",
     task="""
 Did a transformer find the digit? Compare its frame with the true one: the area that both share, divided by the area
-that at least one of them covers (*intersection over union*, IoU). 1 means the same frame, 0 apart. Both come as rows
-(s, tx, ty) of an attention transform: the frame is a square around (tx, ty), from tx − s to tx + s along x, and
-alike along y.
+that at least one of them covers (*intersection over union*, IoU). 1 means the same frame, 0 that they do not meet.
+Both come as rows (s, tx, ty) of an attention transform: the frame is a square around (tx, ty), from tx − s to
+tx + s along x, and alike along y.
 """,
     hints=(
         "Along one axis the overlap reaches from the larger lower end to the smaller upper end.",
