@@ -14,7 +14,7 @@ INSTALLED := .venv/.installed
 # Jupyter refuses to run as root, as in a container, unless told; it listens on 127.0.0.1 only and asks for its token.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-oldest test-notebooks browser-test site site-test screenshots lint scripts stamp bench pretrained record-tutorial recipes compare offline-digits clean table1 sequences exercises
+.PHONY: lab test test-oldest test-notebooks browser-test site site-test screenshots lint scripts stamp bench pretrained record-tutorial recipes compare offline-digits clean table1 addition sequences exercises
 
 lab: $(INSTALLED)  ## JupyterLab on the first notebook
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir="$(CURDIR)" \
@@ -85,6 +85,9 @@ compare: $(INSTALLED)
 table1: $(INSTALLED)  ## hours; Ctrl-C stops it, the next make goes on
 	OMP_NUM_THREADS=1 $(BIN)/python -m stncourse reproduce table1 --source mnist --budget standard --seeds 1 \
 		--precision bfloat16 --out stncourse/assets/table1
+addition: $(INSTALLED)  ## two hours; Ctrl-C stops it, the next make goes on
+	OMP_NUM_THREADS=1 $(BIN)/python -m stncourse reproduce addition --source mnist --budget standard \
+		--precision bfloat16 --out stncourse/assets/addition
 sequences: $(INSTALLED)  ## half an hour; Ctrl-C stops it, the next make goes on
 	OMP_NUM_THREADS=1 $(BIN)/python -m stncourse reproduce sequences --source mnist --budget standard \
 		--precision bfloat16 --out stncourse/assets/sequences

@@ -139,6 +139,11 @@ def test_the_cells_that_ship_say_what_notebook_13_says_of_them():
     cells = load_addition()
     error = {model: cell["error"]["mean"] for (model, _), cell in cells.items()}
     assert error["2xST-FCN"] < error["ST-FCN"] / 3 < error["FCN"] / 6
+    assert error["CNN"] < error["2xST-FCN"] < PAPER["2xST-FCN"]["RTS"]
+    spent = {
+        model: sum(run["cpu_seconds"] for run in cell["runs"]) / len(cell["runs"]) for (model, _), cell in cells.items()
+    }
+    assert spent["CNN"] > 3 * spent["2xST-FCN"]
     recipes = [cell["recipe"] | {"steps": cell["steps"]} for cell in cells.values()]
     assert recipes.count(recipes[0]) == len(cells)  # equal budgets
     assert all(cell["measured_on"] == "test" for cell in cells.values())
