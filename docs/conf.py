@@ -104,6 +104,12 @@ def _about_page(app, pagename, templatename, context, doctree):
             app.add_js_file(script, loading_method="defer", priority=800)
 
 
+def _keep_whole(app, what, name, obj, options, lines):
+    """Napoleon takes what stands before the first colon of an attribute's comment for its type: a dash is safe."""
+    if what == "attribute":
+        lines[:] = [line.replace(": ", " – ") for line in lines]
+
+
 def _formulas(app):
     (file,) = [f for f in metadata.files("sphinx-mathjax-offline") if f.name == "tex-svg.js"]
     target = Path(app.outdir) / "_static" / "tex-svg.js"
@@ -112,5 +118,6 @@ def _formulas(app):
 
 
 def setup(app):
+    app.connect("autodoc-process-docstring", _keep_whole, priority=400)  # before napoleon
     app.connect("html-page-context", _about_page)
     app.connect("build-finished", lambda app, error: error or _formulas(app))

@@ -163,5 +163,9 @@ def test_every_public_name_is_in_the_reference_and_notebooks_link_to_it():
         assert sum("../reference/" in link for link in links) >= 5, path.stem
 
 
+def test_a_comment_with_a_colon_is_no_type():
+    assert "the epoch’s own – of the order" in read("reference/data.html").text
+
+
 def test_a_docstring_has_its_convention():
     assert "Convention" in read("reference/transformer.html").text
