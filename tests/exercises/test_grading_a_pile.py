@@ -88,6 +88,10 @@ def test_again_it_grades_only_what_has_changed(graded):
     assert run.returncode == 2
     assert (out / "anna" / "13.report.json").stat().st_mtime_ns == before
     assert table(out)["ben/13.ipynb"]["always_nine"] == "passed"
+    (folder / "ben" / "13.ipynb").write_text("{")
+    assert subprocess.run(command(folder), capture_output=True, timeout=600).returncode == 2
+    assert table(out)["ben/13.ipynb"]["status"] == "not graded"
+    assert not (out / "ben" / "13.report.json").exists()  # it was about what the notebook is no more
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")

@@ -26,7 +26,7 @@ from stncourse.exercises.engine.safe_text import readable, say
 _COLUMNS = ("notebook", "status", "passed", "exercises", "seconds", "message")
 GRADED, NOT_GRADED = "graded", "not graded"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would compute
-_PATIENCE = 120  # seconds that a grading may take beyond the notebook's own limit
+_PATIENCE = 900  # seconds beyond the limit of a notebook: its kernel may take 300 to start
 
 
 def find_notebooks(paths, out):
@@ -178,6 +178,8 @@ class Pile:
     def _row(self, path, name, mark):
         stem = self.out / Path(*(part for part in Path(name).with_suffix("").parts if part != ".."))
         stem.parent.mkdir(parents=True, exist_ok=True)
+        for ending in ("json", "txt"):  # what is said of an earlier state of the notebook does not stay
+            Path(f"{stem}.report.{ending}").unlink(missing_ok=True)
         said = self._run(path, stem)
         row = {"notebook": name, "of": mark, "passed": 0, "exercises": 0, "seconds": 0, "states": {}}
         if said is not None:
