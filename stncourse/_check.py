@@ -167,6 +167,13 @@ def positive_int(name, value, *, minimum=1):
     return whole
 
 
+def flag(name, value):
+    """``value`` as a bool, if it is True or False, or NumPy's."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected True or False, got {describe(value)}")
+    return bool(value)
+
+
 def seed(name, value):
     """Return ``value`` as an int that seeds a ``torch.Generator``."""
     whole = positive_int(name, value, minimum=0)

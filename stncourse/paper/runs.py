@@ -70,14 +70,19 @@ class Job:
         torch.manual_seed(self.seed)
         return self.experiment.network(self.model, self.column, data, self.precision)
 
-    def same_cell(self, cell):
-        """Check that a cell's earlier runs were made like this one, so that a mean over them means something."""
+    def same_cell(self, cell, data=None):
+        """Check that a cell's earlier runs were made like this one, so that a mean over them means something.
+
+        The recipe's name says of which experiment they are. With ``data``, their digits have to be as many as its.
+        """
         own = {
             "budget": self.budget.name,
             "recipe": asdict(self.recipe),
             "precision": self.precision,
             "measured_on": self.measured_on,
         }
+        if data is not None:
+            own |= {"train_digits": len(data.train), "test_digits": len(data.measure)}
         # A cell may be older than a setting that recipes have now: then it was made with that setting's default.
         there = cell | {"recipe": asdict(Recipe("")) | cell["recipe"]}
         for name, value in own.items():
@@ -108,7 +113,7 @@ def run_job(job, data, device, folder, verbose=True):
     folder, experiment = _check.path("folder", folder), job.experiment
     path = cell_path(folder, job.model, job.column)
     if path.exists():
-        job.same_cell(read_cell(path, experiment.paper))
+        job.same_cell(read_cell(path, experiment.paper), data)
     model = job.network(data)
     checkpoint = folder / f"{path.stem}-{job.seed}-{job.precision}-{job.measured_on}.checkpoint"
     history = fit(
@@ -224,13 +229,13 @@ def reproduce(
     device = resolve_device(device)
     folder = _made("out", out)
     train, measure = split_digits(train, test, measured_on)
-    done = {key: {run["seed"] for run in cell["runs"]} for key, cell in read_results(folder, experiment.paper).items()}
-    jobs = [
-        Job(experiment, *key, seed, budget, precision, measured_on)
-        for seed in seeds
-        for key in (budget.cells if cells is None else cells)
-        if seed not in done.get(key, ())
-    ]
+    wanted, there = budget.cells if cells is None else cells, read_results(folder, experiment.paper)
+    jobs = [Job(experiment, *key, seed, budget, precision, measured_on) for seed in seeds for key in wanted]
+    for job in jobs:
+        if (job.model, job.column) in there:
+            job.same_cell(there[job.model, job.column])
+    done = {(*key, run["seed"]) for key, cell in there.items() for run in cell["runs"]}
+    jobs = [job for job in jobs if (job.model, job.column, job.seed) not in done]
     data = {column: experiment.data(train, measure, column) for column in dict.fromkeys(job.column for job in jobs)}
     clock = _Clock(jobs, data, device)
     for number, job in enumerate(jobs):

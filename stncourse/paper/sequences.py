@@ -117,7 +117,7 @@ def _facts(model, data, device):
     facts = {"place_error": _percent(wrong.flatten()), "error_by_length": by_length}
     if not hasattr(model, "look") or getattr(model, "stn", None) is None:
         return facts
-    facts["shown"] = _rounded(looks_at(model, shown_rows(), device))
+    facts["shown"] = _rounded(looks_at(model, shown_rows(data.measure.images.shape[-1]), device))
     theta, frames = looks_at(model, data.measure, device), data.known["frames"]
     if isinstance(model, RecurrentReader):
         on_it = on_its_digit(theta, frames)
@@ -151,9 +151,9 @@ def _errors_without(model, rows, device):
     return errors
 
 
-def shown_rows():
+def shown_rows(size=SIZES["64px"]):
     """Eight rows of digits that ship with the course, of which each run notes where its transformers look: Digits."""
-    return _rows(load_digits("test", "offline").subset(slice(24)), SIZES["64px"], _SHOWN_SEED)[0]
+    return _rows(load_digits("test", "offline").subset(slice(24)), size, _SHOWN_SEED)[0]
 
 
 def _rounded(tensor):

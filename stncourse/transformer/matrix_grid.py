@@ -26,7 +26,7 @@ class MatrixGrid(nn.Module):
 
     def __init__(self, align_corners=False):
         super().__init__()
-        self.align_corners = align_corners
+        self.align_corners = _check.flag("align_corners", align_corners)
 
     def identity(self):
         """The parameters, shape ``(num_parameters,)``, that leave an image as it is."""

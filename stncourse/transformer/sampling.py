@@ -127,7 +127,7 @@ class Sampler(nn.Module):
         self.mode = _check.choice("mode", mode, MODES)
         self.padding_mode = _check.choice("padding_mode", padding_mode, PADDING_MODES)
         self.padding_value = padding_value
-        self.align_corners = bool(align_corners)  # NumPy's True is none for torch
+        self.align_corners = _check.flag("align_corners", align_corners)  # NumPy's True is none for torch
         self.antialias = bool(antialias)
 
     @property

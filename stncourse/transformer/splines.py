@@ -97,7 +97,7 @@ class ThinPlateSplineGrid(nn.Module):
     def __init__(self, control=4, align_corners=False, bound=None):
         super().__init__()
         self.control = _check.counts("control", control, minimum=2)
-        self.align_corners = align_corners
+        self.align_corners = _check.flag("align_corners", align_corners)
         if bound is not None:
             bound = _check.number("bound", bound, "a number of at least 1 or None", lambda b: 1 <= b < float("inf"))
         self.bound = bound

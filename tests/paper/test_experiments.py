@@ -122,3 +122,41 @@ def test_what_an_experiment_may_say_for_itself_is_done(digits, tmp_path):
 def test_a_cell_is_refused_by_another_table(digits, tmp_path):
     with pytest.raises(ValueError, match=r"^cells: expected MODEL/SIZE with Small and halved, got 'CNN/R'"):
         PaperTable({"Small": {}}, ("halved",), column="size").choose(["CNN/R"])
+
+
+@pytest.fixture
+def trained(digits, tmp_path):
+    """Function: options -> the addition's FCN, one epoch, in one and the same folder."""
+
+    def train(name="addition", label="tiny", some=digits, **options):
+        experiment = named(name)
+        base = experiment.budgets["quick"].base
+        key = next(key for key in experiment.paper.cells if key[0] == "FCN" and key[1] == "RTS")
+        budget = Budget(label, {"RTS": 1}, (key,), 1, batch_size=64, base=base)
+        return reproduce(experiment, *some, tmp_path, budget=budget, device="cpu", verbose=False, **options)
+
+    return train
+
+
+def test_what_is_there_is_of_the_same_experiment(trained):
+    """Table 1 and the addition both have an FCN on RTS."""
+    trained("table1")
+    with pytest.raises(ValueError, match=r"^out: expected runs of FCN on RTS with recipe"):
+        trained("addition")
+
+
+@pytest.mark.parametrize("options", [{"precision": "bfloat16"}, {"measured_on": "validation"}, {"label": "other"}])
+def test_other_settings_are_refused_though_nothing_is_left_to_train(trained, options):
+    trained()
+    trained()
+    with pytest.raises(ValueError, match=r"^out: expected runs of FCN on RTS with"):
+        trained(**options)
+
+
+def test_a_seed_of_other_digits_does_not_join(trained, digits, tmp_path):
+    trained()
+    before = (tmp_path / "fcn_rts.json").read_bytes()
+    fewer = [some.subset(slice(len(some) - 5)) for some in digits]
+    with pytest.raises(ValueError, match=r"^out: expected runs of FCN on RTS with train_digits"):
+        trained(some=fewer, seeds=2)
+    assert (tmp_path / "fcn_rts.json").read_bytes() == before

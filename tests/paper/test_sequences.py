@@ -69,9 +69,10 @@ def test_the_facts_tell_places_and_lengths_apart():
     assert facts == {"place_error": 15.0, "error_by_length": [100.0, 0.0, 0.0, None, 100.0]}
 
 
-def test_of_the_recurrent_one_it_is_told_how_often_a_look_is_on_its_digit():
-    data = EXPERIMENT.data(*(load_digits(split, "offline").subset(slice(60)) for split in ("train", "test")), "64px")
-    reader = EXPERIMENT.network("Recurrent", "64px", data, "float32")
+@pytest.mark.parametrize("column", SIZES)
+def test_of_the_recurrent_one_it_is_told_how_often_a_look_is_on_its_digit(column):
+    data = EXPERIMENT.data(*(load_digits(split, "offline").subset(slice(60)) for split in ("train", "test")), column)
+    reader = EXPERIMENT.network("Recurrent", column, data, "float32")
     theta = looks_at(reader, data.measure, batch_size=7)
     assert theta.shape == (20, 5, 2, 3)
     there = data.measure.labels != NONE
@@ -79,10 +80,13 @@ def test_of_the_recurrent_one_it_is_told_how_often_a_look_is_on_its_digit():
     assert EXPERIMENT.facts(reader, data, "cpu")["on_its_digit"] == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize(("model", "count"), [("ST-CNN Single", 1), ("ST-CNN Multi", 4)])
-def test_of_transformers_inside_it_is_told_how_far_they_move(model, count):
-    data = EXPERIMENT.data(*(load_digits(split, "offline").subset(slice(60)) for split in ("train", "test")), "64px")
-    network = EXPERIMENT.network(model, "64px", data, "float32")
+@pytest.mark.parametrize(
+    ("model", "count", "column"),
+    [("ST-CNN Single", 1, "64px"), ("ST-CNN Multi", 4, "64px"), ("ST-CNN Single", 1, "128px")],
+)
+def test_of_transformers_inside_it_is_told_how_far_they_move(model, count, column):
+    data = EXPERIMENT.data(*(load_digits(split, "offline").subset(slice(60)) for split in ("train", "test")), column)
+    network = EXPERIMENT.network(model, column, data, "float32")
     nn.init.normal_(network.transformers[0].localization[-1].weight, std=0.05)
     theta = looks_at(network, data.measure, batch_size=7)
     assert theta.shape == (20, count, 2, 3)
@@ -90,7 +94,7 @@ def test_of_transformers_inside_it_is_told_how_far_they_move(model, count):
     assert_close(torch.tensor(facts["theta_mean"]), theta.mean(0), atol=1e-4, rtol=0)
     assert_close(torch.tensor(facts["theta_std"]), theta.std(0), atol=1e-4, rtol=0)
     assert_close(torch.tensor(facts["follows"]), follows(theta, data.known["frames"]).float(), atol=1e-4, rtol=0)
-    assert_close(torch.tensor(facts["shown"]), looks_at(network, shown_rows()), atol=1e-4, rtol=0)
+    assert_close(torch.tensor(facts["shown"]), looks_at(network, shown_rows(SIZES[column])), atol=1e-4, rtol=0)
     assert len(facts["error_without"]) == count
     assert theta[:, 0].std(0).min() > 0.001
     assert torch.equal(theta[:, 1:], torch.eye(2, 3).expand(20, count - 1, 2, 3))

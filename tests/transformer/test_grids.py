@@ -835,3 +835,18 @@ def test_projective_grid_errors_name_the_argument(theta):
         projective_grid(theta, (4, 4))
     with pytest.raises(ValueError, match=r"^size: expected"):
         projective_grid(torch.eye(3)[None], "large")
+
+
+@pytest.mark.parametrize("wrong", ["false", 8, None, (20, 40)])
+def test_align_corners_is_true_or_false(wrong):
+    """A size or a number of control points that slips into its place is said, not taken for True."""
+    made = [
+        AffineGrid,
+        RotationGrid,
+        lambda align: ThinPlateSplineGrid(8, align),
+        lambda align: Sampler(align_corners=align),
+    ]
+    for make in made:
+        with pytest.raises(TypeError, match="^align_corners: expected True or False, got"):
+            make(wrong)
+    assert AffineGrid(np.True_).align_corners is True
