@@ -847,6 +847,6 @@ def test_align_corners_is_true_or_false(wrong):
         lambda align: Sampler(align_corners=align),
     ]
     for make in made:
-        with pytest.raises(TypeError, match="^align_corners: expected True or False, got"):
+        with pytest.raises(TypeError, match=r"^align_corners: expected True or False, got"):
             make(wrong)
     assert AffineGrid(np.True_).align_corners is True
