@@ -100,6 +100,12 @@ def shows(cell):
     return bool(cell.outputs) or re.search(r"_playground\(|\bwatch\b", cell.source) is not None
 
 
+def test_the_map_says_the_minutes_that_a_notebook_says_itself(path, notebook):
+    told = re.search(r"\*Time: (\d+) minutes[^.;]*?(\d+) for the exercises", text_of(notebook))
+    (line,) = re.findall(rf"\({path.name}\) \| .* \| (.*) \|", text_of(nbformat.read(PATHS[0], as_version=4))) or [None]
+    assert path == PATHS[0] or line == f"{told[1]} + {told[2]}"
+
+
 def test_badge_and_set_up_cell_name_the_one_repository(path, notebook):
     badge = f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/notebooks/{path.name}"
     assert f"({badge})" in notebook.cells[0].source

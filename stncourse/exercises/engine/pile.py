@@ -146,7 +146,10 @@ class Pile:
         waiting = []
         for path, name in self.names.items():
             mark = self._mark(path)
-            if again or grades.rows.get(name, {}).get("of") != mark:
+            row = grades.rows.get(name, {})
+            if (
+                again or row.get("of") != mark or row.get("status") != GRADED
+            ):  # what could not be graded may be better now
                 waiting.append((path, name, mark))
         done = len(self.names) - len(waiting)
         with (
@@ -238,7 +241,8 @@ def main(options):
             names = find_notebooks(options.notebooks, options.out)
             options.out.mkdir(parents=True, exist_ok=True)
             grades = Grades(options.out, list(names.values()))
-            grades.read()
+            if not options.again:
+                grades.read()
             pile = Pile(names, options.out, options.time_limit, options.memory_limit, options.jobs)
             pile.grade(grades, options.again)
     except (CannotGrade, OSError) as error:
@@ -246,7 +250,8 @@ def main(options):
         return 2
     except KeyboardInterrupt:
         kept = len(set(grades.rows) & set(grades.names)) if grades else 0
-        say(f"interrupted: {kept} notebooks are graded; the same command goes on with the others", sys.stderr)
+        how = "the same command without --again" if options.again else "the same command"
+        say(f"interrupted: {kept} notebooks are graded; {how} goes on with the others", sys.stderr)
         return 130
     for line in [*grades.summary(), f"The table is {options.out / 'grades.csv'}, the reports are beside it."]:
         say(line)
