@@ -29,14 +29,11 @@ nb_render_markdown_format = "myst"  # tables too
 myst_enable_extensions = ["attrs_block", "dollarmath"]
 myst_heading_anchors = 3
 
-napoleon_google_docstring = True
 napoleon_custom_sections = ["Convention"]
 napoleon_use_rtype = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 codeautolink_concat_default = True  # a notebook's imports count for all of its cells
-codeautolink_warn_on_missing_inventory = False
-codeautolink_warn_on_failed_resolve = False
 
 toc_object_entries = False  # each name of the reference has a heading of its own
 html_theme = "sphinx_book_theme"

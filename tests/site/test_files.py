@@ -8,12 +8,12 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
+from living import WIDGET
 
 import stncourse
 from conftest import PAGES, PROJECT, SITE
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
-_WIDGET = re.compile(r"\b(theta_playground|control_points_playground|guess)\(")
 
 
 class Page(HTMLParser):
@@ -111,7 +111,7 @@ def test_every_picture_has_its_words(name):
 def test_a_notebook_has_its_pictures_alive_and_its_answers_folded(path):
     page = read(f"notebooks/{path.stem}.html").text
     code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    kinds = [found[1] for cell in code if not cell.outputs and (found := _WIDGET.search(cell.source))]
+    kinds = [found[1] for cell in code if not cell.outputs and (found := WIDGET.search(cell.source))]
     alive = {"theta_playground": "playground", "control_points_playground": "sheet", "guess": "guess"}
     assert re.findall(r'class="stn-live" data-kind="(\w+)"', page) == [alive[kind] for kind in kinds]
     folded = sum(bool(cell.metadata.get("jupyter", {}).get("outputs_hidden")) for cell in code)

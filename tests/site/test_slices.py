@@ -1,6 +1,9 @@
 """What is run for a living picture: what its cell needs, and no more."""
 
+import doctest
+
 import pytest
+import slices
 from slices import program_for
 
 
@@ -43,3 +46,7 @@ def test_a_variable_of_a_comprehension_hides_nothing():
 def test_a_cell_without_a_value():
     with pytest.raises(ValueError, match="ends with a value"):
         program_for(["a = 1"], 0)
+
+
+def test_the_docstrings_example():
+    assert doctest.testmod(slices) == (0, 1)

@@ -84,7 +84,7 @@ class Living:
     @of.register
     def _(self, widget: ControlPointsPlayground):
         state = {name: getattr(widget, name) for name in ("family", "points", "picture", "scene")}
-        octets = {name: list(getattr(widget, name)) for name in ("images",)}
+        octets = {"images": list(widget.images)}
         floats = {name: _short_floats(getattr(widget, name)) for name in ("base", "weights")}
         return _html("sheet", {"state": state, "octets": octets, "floats": floats})
 

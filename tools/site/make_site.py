@@ -18,11 +18,11 @@ NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 SOURCES, SITE = PROJECT / "build" / "site-sources", PROJECT / "build" / "site"
 
 
-def prepare(sources):
-    """Write all that Sphinx needs into a folder."""
-    # Without the network, and with nobody's progress: the same site wherever it is built.
+def prepare(sources, nobodys):
+    """Write all that Sphinx needs into a folder. ``nobodys``: an empty one, for nobody's digits and progress."""
+    # And without the network: so it is the same site wherever it is built.
     os.environ["STNCOURSE_OFFLINE"] = "1"
-    os.environ["STNCOURSE_DATA_DIR"] = os.environ["STNCOURSE_PROGRESS_DIR"] = tempfile.mkdtemp()
+    os.environ["STNCOURSE_DATA_DIR"] = os.environ["STNCOURSE_PROGRESS_DIR"] = nobodys
     import nbformat
     import reference
     from living import Living, scripts
@@ -73,7 +73,8 @@ def build(sources, site):
 
 
 if __name__ == "__main__":
-    prepare(SOURCES)
+    with tempfile.TemporaryDirectory() as nobodys:
+        prepare(SOURCES, nobodys)
     status = build(SOURCES, SITE)
     if status == 0:
         for leftover in (SITE / "_static").glob("*webpack-macros.html"):  # of the themes' own making

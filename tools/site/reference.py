@@ -55,7 +55,7 @@ def _entry(name):
     if inspect.isclass(value):
         # Of a Figure matplotlib makes a method anew, in words of its own; a tuple has two that nobody needs.
         directive = f".. autoclass:: {full}\n   :members:\n   :exclude-members: set, count, index"
-    elif callable(value) and not isinstance(value, type):
+    elif callable(value):
         directive = f".. autofunction:: {full}"
     else:
         directive = f".. py:data:: {full}\n\n   {_words(name)}"
