@@ -40,8 +40,7 @@ class Batches:
     def __init__(self, digits, batch_size=64, shuffle=False, seed=0, device="cpu", transform=None):
         if not isinstance(digits, Digits):
             raise TypeError(f"digits: expected Digits, got {_check.describe(digits)}")
-        if not isinstance(shuffle, (bool, np.bool_)):
-            raise TypeError(f"shuffle: expected True or False, got {_check.describe(shuffle)}")
+        _check.flag("shuffle", shuffle)
         if transform is not None and not callable(transform):
             raise TypeError(f"transform: expected a function or None, got {_check.describe(transform)}")
         self.batch_size = _check.positive_int("batch_size", batch_size)

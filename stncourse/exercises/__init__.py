@@ -88,8 +88,7 @@ def progress(reset=False):
     Raises:
         TypeError: ``reset`` is not True or False.
     """
-    if not isinstance(reset, bool):
-        raise TypeError(f"reset: expected True or False, got {_check.describe(reset)}")
+    reset = _check.flag("reset", reset)
     return load_progress({f"{key} {title}": names(key) for key, title in NOTEBOOKS.items()}, reset)
 
 

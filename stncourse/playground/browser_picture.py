@@ -2,7 +2,6 @@
 
 import anywidget
 import ipywidgets as widgets
-import numpy as np
 import traitlets
 
 from stncourse import _check
@@ -23,8 +22,7 @@ def starting(model, digits, controls, tool, follow, in_browser):
     _check.choice("tool", tool, TOOLS)
     if tool not in tools:
         raise ValueError(f"tool: expected one that controls and model allow, of {tools}, got {tool!r}")
-    if not isinstance(follow, (bool, np.bool_)):
-        raise TypeError(f"follow: expected True or False, got {_check.describe(follow)}")
+    follow = _check.flag("follow", follow)
     if follow and awake is None:
         raise ValueError("follow: expected True only with a model that the browser can run, got True")
     for name, value, usual in (("tool", tool, "hand"), ("follow", follow, False)):
@@ -34,7 +32,7 @@ def starting(model, digits, controls, tool, follow, in_browser):
     names = class_names(model, digits) if awake else []
     # θ's numbers, where something else on the page speaks of them.
     matrix = any(name in controls for name in ("sliders", "theta", "presets", "pull", "pixel"))
-    start = {"names": names, "tools": tools, "tool": tool, "follow": bool(follow), "scale": scale, "matrix": matrix}
+    start = {"names": names, "tools": tools, "tool": tool, "follow": follow, "scale": scale, "matrix": matrix}
     return start, weights
 
 

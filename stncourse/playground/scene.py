@@ -6,7 +6,6 @@ The same, to be drawn by a browser, is in ``theta.js``: it gets a :func:`scene`.
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from stncourse import _check
@@ -58,9 +57,7 @@ class Settings:
         _check.choice("mode", self.mode, MODES)
         _check.choice("direction", self.direction, DIRECTIONS)
         for name in ("grid_align_corners", "sampler_align_corners"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise TypeError(f"{name}: expected True or False, got {_check.describe(getattr(self, name))}")
-            object.__setattr__(self, name, bool(getattr(self, name)))
+            object.__setattr__(self, name, _check.flag(name, getattr(self, name)))
         if self.output_size is not None:
             height, width = _check.image_size("output_size", self.output_size)
             object.__setattr__(self, "output_size", height if height == width else (height, width))
