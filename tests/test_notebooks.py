@@ -95,6 +95,21 @@ def test_an_answer_is_folded_until_its_guess_is_made(notebook):
             assert answer.metadata.get("collapsed") is True, answer.source
 
 
+def test_the_line_that_shows_of_a_folded_output_tells_no_answer(notebook):
+    """JupyterLab shows one line of what is folded: a title that ends with a colon, or a table's head."""
+    for cell in cells(notebook, "code"):
+        if cell.metadata.get("jupyter", {}).get("outputs_hidden") and cell.outputs:
+            line = line_that_shows(cell.outputs[0])
+            assert line.endswith(":") or not re.search(r"\d", line), (cell.source, line)
+
+
+def line_that_shows(output):
+    """The first line with a character in it, of the form that JupyterLab prefers."""
+    forms = output.get("data") or {"text/plain": output.text}
+    form = next(form for form in ("text/html", "text/markdown", "text/plain") if form in forms)
+    return next(line for line in forms[form].splitlines() if line)
+
+
 def shows(cell):
     """Whether a cell has an output, or will have one when it is run: a live widget is not stored."""
     return bool(cell.outputs) or re.search(r"_playground\(|\bwatch\b", cell.source) is not None
@@ -177,7 +192,7 @@ def test_every_picture_has_words_and_is_there_without_a_network(notebook):
     for output in outputs(notebook):
         if "image/png" in output.get("data", {}):
             assert output.metadata["image/png"]["alt"].strip()
-            assert output.data["text/plain"] == f"Figure: {output.metadata['image/png']['alt']}"
+            assert output.data["text/plain"] == f"Figure:\n{output.metadata['image/png']['alt']}"
 
 
 def test_cells_are_short_and_use_nothing_that_only_some_places_have(notebook):

@@ -49,7 +49,8 @@ class Figure(matplotlib.figure.Figure):
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=_FILE_DPI)
         width, height = (round(inches * _SCREEN_DPI) for inches in self.get_size_inches())
-        data = {"image/png": base64.b64encode(_small_png(buffer)).decode(), "text/plain": repr(self)}
+        # JupyterLab shows the first line of a folded output: it must not tell what is to be guessed.
+        data = {"image/png": base64.b64encode(_small_png(buffer)).decode(), "text/plain": f"Figure:\n{self.alt}"}
         return data, {"image/png": {"width": width, "height": height, "alt": self.alt}}
 
 

@@ -49,7 +49,7 @@ def shown(ax):
 
 def test_a_figure_shows_itself_in_a_notebook_with_its_words():
     data, metadata = show_digits(DIGITS.images[:3], alt="three digits")._repr_mimebundle_()
-    assert data["text/plain"] == "Figure: three digits"
+    assert data["text/plain"] == "Figure:\nthree digits"  # JupyterLab shows the first line of what is folded
     assert metadata["image/png"]["alt"] == "three digits"
     picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
     # Sharper than its size on the page, in the same proportions.
