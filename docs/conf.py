@@ -26,7 +26,7 @@ extensions = [
 nb_execution_mode = "off"
 nb_merge_streams = True
 nb_render_markdown_format = "myst"  # tables too
-myst_enable_extensions = ["attrs_block", "dollarmath"]
+myst_enable_extensions = ["attrs_block", "dollarmath", "substitution"]
 myst_heading_anchors = 3
 
 napoleon_custom_sections = ["Convention"]
@@ -63,6 +63,9 @@ mathjax3_config = {"options": {"enableMenu": False}}
 
 #: Where the site is published, with a slash at its end; nothing as long as nobody has said it.
 _PUBLISHED = "OWNER" not in _SETTINGS["tool"]["stncourse"]["repository"]
+#: Where the commands of a page are typed.
+_FOLDER = f"in the folder that `git clone {_SETTINGS['project']['urls']['Homepage']}` makes"
+myst_substitutions = {"in_the_folder": _FOLDER if _PUBLISHED else "in the course's folder"}
 _ADDRESS = _SETTINGS["project"]["urls"]["Website"] if _PUBLISHED else ""
 
 

@@ -21,7 +21,7 @@ from stncourse.transformer.spatial_transformer import SpatialTransformer, Transf
 
 SEQUENCE_MODELS = ("CNN", "ST-CNN Single", "ST-CNN Multi", "Recurrent")
 
-_HANDED_ON = 64  # pixels on a side, at most, that a transformer in front hands on
+_PASSED_ON = 64  # pixels on a side, at most, that a transformer in front passes on
 _WIDTHS = (16, 32, 48, 64)  # channels of the four convolutions
 _HIDDEN = 256
 _LOOK = 24  # pixels on a side of what the recurrent one reads
@@ -40,7 +40,7 @@ class SequenceNetwork(nn.Module):
       averaged to 16×16 or 7×7.
 
     All transforms are affine and start at the identity. Outside an image lies background, outside a feature map 0. Of a
-    larger image the first transformer hands on 64×64 pixels: it may look at a part of it with all of them.
+    larger image the first transformer passes on 64×64 pixels: it may look at a part of it with all of them.
 
     Args:
         name: one of ``stncourse.paper.sequence_networks.SEQUENCE_MODELS`` but ``"Recurrent"``.
@@ -77,7 +77,7 @@ class SequenceNetwork(nn.Module):
             transformer = nn.Identity()
             if name == "ST-CNN Multi" or (name == "ST-CNN Single" and number == 0):
                 localization = (_linear if name == "ST-CNN Multi" else _convolutional)(size, channels)
-                size = tuple(min(side, _HANDED_ON) for side in size)
+                size = tuple(min(side, _PASSED_ON) for side in size)
                 transformer = _transformer(localization, 0.0 if number else padding_value, size)
             self.transformers.append(transformer)
             self.stages.append(_stage(number, channels, width))

@@ -70,7 +70,7 @@ You claim: *a spatial transformer helps on turned and moved digits.* With which 
     variable="baseline",
     options=("upright", "short", "equal", "paper"),
     answer=lambda: "equal",
-    explanation="The same task, as many parameters, the same care. Take its side as if it were your own idea.",
+    explanation="The same task, as many parameters, the same care. Give it every chance, as if it were your own idea.",
     mistakes={
         "another task": (
             "upright",
