@@ -98,6 +98,18 @@ def test_an_answer_is_folded_until_its_guess_is_made(notebook):
                 assert answer.metadata.get("collapsed") is True, answer.source
 
 
+#: Cells between an answer and what is said of it; they tell nothing.
+TELLS_NOTHING = {"00-10", "05-o5", "06-05", "06-10", "06-15", "06-17", "06-24", "06-25b", "06-6b", "07-07c"}
+TELLS_NOTHING |= {"826b4f7b", "11-oracle-recorded"}
+
+
+def test_what_an_answer_means_is_folded_too(notebook):
+    """It stands below the output, and is read with it, before anybody has guessed."""
+    for answer, text in pairwise(notebook.cells):
+        if answer.metadata.get("jupyter", {}).get("outputs_hidden") and text.cell_type == "markdown":
+            assert "<details>" in text.source or text.id in TELLS_NOTHING, text.source
+
+
 def test_the_line_that_shows_of_a_folded_output_tells_no_answer(notebook):
     """JupyterLab shows one line of what is folded: a title that ends with a colon, or a table's head."""
     for cell in cells(notebook, "code"):

@@ -82,7 +82,7 @@ class Job:
             "measured_on": self.measured_on,
         }
         if data is not None:
-            own |= {"train_digits": len(data.train), "test_digits": len(data.measure)}
+            _check_same_digits({(self.model, self.column): cell}, {self.column: data})
         # A cell may be older than a setting that recipes have now: then it was made with that setting's default.
         there = cell | {"recipe": asdict(Recipe("")) | cell["recipe"]}
         for name, value in own.items():
@@ -234,9 +234,10 @@ def reproduce(
     for job in jobs:
         if (job.model, job.column) in there:
             job.same_cell(there[job.model, job.column])
+    data = {column: experiment.data(train, measure, column) for column in dict.fromkeys(job.column for job in jobs)}
+    _check_same_digits(there, data)
     done = {(*key, run["seed"]) for key, cell in there.items() for run in cell["runs"]}
     jobs = [job for job in jobs if (job.model, job.column, job.seed) not in done]
-    data = {column: experiment.data(train, measure, column) for column in dict.fromkeys(job.column for job in jobs)}
     clock = _Clock(jobs, data, device)
     for number, job in enumerate(jobs):
         print(
@@ -250,6 +251,18 @@ def reproduce(
         error = next(run["error"] for run in cell["runs"] if run["seed"] == job.seed)
         print(f"{job.name}: error {error:.2f} %", flush=True)
     return read_results(folder, experiment.paper)
+
+
+def _check_same_digits(there, data):
+    """All cells of a folder stand in one table, so they have to be of the same digits, also those not asked for."""
+    for own in data.values():
+        for (model, column), cell in there.items():
+            for name, digits in (("train_digits", own.train), ("test_digits", own.measure)):
+                if cell[name] != len(digits):
+                    raise ValueError(
+                        f"out: expected runs with {name} {len(digits)}, those of {model} on {column} have {cell[name]}; "
+                        "give another folder, or remove them"
+                    )
 
 
 def _made(name, value):

@@ -18,12 +18,13 @@ export function pageIn(root, { digits, labels, weights, start, sliders, presets,
   const { scale, ...about } = start, network = scale && networkOf(decoded(weights), scale);
   const all = decoded(digits), pixels = scene.height * scene.width;
   const playground = playgroundIn(picture, { ...about, network, hear });
+  const matrix = Object.assign(document.createElement("div"), { className: "entries" }); // its six numbers stand as in θ
   const add = (group, text, input) => {
     const label = document.createElement("label");
     const name = document.createElement("span");
     name.textContent = text;
     label.append(name, input);
-    if (groups.includes(group)) controls.append(label);
+    if (groups.includes(group)) (group === "theta" ? matrix : controls).append(label);
     return input;
   };
   const select = (group, text, options) => {
@@ -42,6 +43,7 @@ export function pageIn(root, { digits, labels, weights, start, sliders, presets,
     return slider;
   });
   const entries = ENTRIES.map((name) => input("theta", name, { type: "number", step: 0.05, className: "entry" }));
+  if (groups.includes("theta")) controls.append(matrix);
   const direction = select("sampling", "θ maps", ["output → input", "input → output"]);
   const padding = select("sampling", "outside", Object.keys(paddings));
   const mode = select("sampling", "sampling", ["bilinear", "nearest", "bicubic"]);

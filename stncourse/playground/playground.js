@@ -163,7 +163,7 @@ export function playgroundIn(root, options) {
     looks.append(look);
     followBox = check("follow", follow, setFollow);
   }
-  check("ruler", false, (on) => {
+  const rulerBox = check("ruler", false, (on) => {
     state.ruler = on;
     refresh();
   });
@@ -178,6 +178,7 @@ export function playgroundIn(root, options) {
     made[state.tool].leave?.();
     state.tool = root.dataset.tool = name;
     for (const [other, button] of toolButtons) button.setAttribute("aria-pressed", other === name);
+    rulerBox.parentNode.style.display = made[name].ruler ? "none" : ""; // there it is always drawn
     find(".strip").replaceChildren(...(made[name].strip ? [made[name].strip] : []));
     find(".below").replaceChildren(...(made[name].below ? [made[name].below] : []));
     made[name].enter?.();
@@ -242,9 +243,10 @@ export function playgroundIn(root, options) {
 
   function say(matrix) {
     const singular = state.scene.inverse && !invert(state.theta);
+    const empty = !desk.image().some(Boolean);
     const sentence = state.problem || (singular
       ? "This θ has no inverse: the picture is still that of the last one that has."
-      : words(matrix));
+      : empty ? "There is no digit yet." : words(matrix));
     if (numbers) find(".matrix").innerHTML = matrixHtml(state.theta, state.scene.inverse);
     find(".sentence").textContent = sentence;
     outputCanvas.setAttribute("aria-label", `Output. ${sentence}`);

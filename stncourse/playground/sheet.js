@@ -135,7 +135,7 @@ function drawInput(pen, pixels, places, points, scene, family, colors) {
 
 const STYLE = `${THEME}
 .stn-points { max-width: 740px; }
-.stn-points .row { display: flex; flex-wrap: wrap; gap: 8px 12px; align-items: center; margin: 0 0 8px; }
+.stn-points .beside { display: flex; flex-wrap: wrap; gap: 8px 12px; align-items: center; margin: 0 0 8px; }
 .stn-points figure { margin: 0; max-width: 100%; }
 .stn-points figcaption { color: var(--stn-quiet); font-size: 13px; margin: 0 0 3px; }
 .stn-points canvas { display: block; width: ${PANEL}px; max-width: 100%; height: auto; image-rendering: pixelated; outline: 1px solid var(--stn-line); }
@@ -147,9 +147,11 @@ const STYLE = `${THEME}
 .stn-points .board .point:focus { outline: 3px solid var(--stn-first); outline-offset: 1px; opacity: 1; z-index: 1; }
 .stn-points p { margin: 2px 0 6px; max-width: 76ch; } .stn-points .chosen { color: var(--stn-quiet); font-size: 13px; }`;
 
+const HOW = "Drag a point; or press Tab to reach one, then the arrow keys (with Shift: small steps; Home: back).";
+
 // data-lm-…: no shortcut of JupyterLab may take the arrow keys for itself.
 const MARKUP = `<style>${STYLE}</style><div class="stn stn-points" data-lm-suppress-shortcuts="true">
-<div class="row">
+<div class="beside">
   <label>transform <select class="family">
     <option value="tps">thin-plate spline, 4×4 points</option><option value="projective">projective, 4 corners</option>
   </select></label>
@@ -157,12 +159,12 @@ const MARKUP = `<style>${STYLE}</style><div class="stn stn-points" data-lm-suppr
   <label>picture <select class="picture"></select></label>
   <button class="reset" type="button">reset</button>
 </div>
-<div class="row" style="align-items: start">
+<div class="beside" style="align-items: start">
   <figure><figcaption>input, and where each point looks</figcaption>
     <div class="board" role="group" aria-label="control points on the input"><canvas></canvas></div></figure>
   <figure><figcaption>output</figcaption><canvas role="img"></canvas></figure>
 </div>
-<p class="chosen">Drag a point; or press Tab to reach one, then the arrow keys (with Shift: small steps; Home: back).</p>
+<p class="chosen">${HOW}</p>
 <p role="status"></p></div>`;
 
 function pointName(family, k) {
@@ -232,6 +234,7 @@ function render({ model, el }) {
 
   function makeButtons(count) {
     buttons.forEach((button) => button.remove());
+    chosen.textContent = HOW; // what was said of a point is of one that is gone
     const at = (k) => model.get("points")[k], own = (k) => home[model.get("family")][k];
     buttons = Array.from({ length: count }, (_, k) => pointButton(k, board, reach, { at, own, move, seen: update }));
     preset.replaceChildren(...["choose …", ...Object.keys(presets[model.get("family")])].map((name) => new Option(name)));

@@ -1,5 +1,7 @@
 """Every page of the site in a real browser: nothing is missing, cut off, or out of reach; the living pictures live."""
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
@@ -8,6 +10,10 @@ from conftest import PAGES, SITE
 
 NO_REQUESTS = {"preload": False}  # axe would read the style sheets again, which a browser refuses from file://
 PHONE, LAPTOP = {"width": 390, "height": 800}, {"width": 1366, "height": 768}
+
+#: The pictures that are not as wide, for their height, as they were made; what is folded has no size.
+SQUEEZED = """[...document.images].filter(({ width, height, naturalWidth, naturalHeight }) =>
+    height > 20 && Math.abs((width / height) * (naturalHeight / naturalWidth) - 1) > 0.03).map(({ alt }) => alt)"""
 
 
 def faults(page):
@@ -53,6 +59,7 @@ def test_a_page(open_page, name, viewport, scheme):
     assert formulas.count() == page.locator(".math > mjx-container").count()
     assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
     assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth)")
+    assert page.evaluate(SQUEEZED) == []
     assert faults(page) == []
 
 
@@ -114,6 +121,30 @@ def test_a_control_point_is_dragged(open_page):
     expect(page.locator(".stn-live .stn-points [role=status]")).to_contain_text("1 of 16 control points")
     page.locator(".stn-live .reset").click()
     expect(page.locator(".stn-live .stn-points [role=status]")).to_contain_text("unchanged")
+
+
+def test_input_and_output_of_a_sheet_stand_side_by_side(open_page):
+    page = open_page("notebooks/09_beyond_affine.html")
+    first, second = page.locator(".stn-points canvas").all()[:2]
+    assert abs(first.bounding_box()["y"] - second.bounding_box()["y"]) < 2
+    assert page.locator(".stn-points .reset").bounding_box()["width"] < 120
+    page.locator(".stn-points .point").nth(6).focus()
+    expect(page.locator(".stn-points .chosen")).to_contain_text("control point 7")
+    page.locator(".stn-points .family").select_option("projective")
+    expect(page.locator(".stn-points .chosen")).to_contain_text("Drag a point")
+
+
+def test_the_theme_lays_out_nothing_of_a_living_picture(open_page):
+    """Bootstrap has classes such as "row", and what has them is laid out by it."""
+    rules = "".join(path.read_text(encoding="utf-8") for path in SITE.rglob("*.css") if path.name != "site.css")
+    layout = re.findall(r"([^{}]+)\{[^{}]*(?:display|flex|width|float|position):", rules)
+    theirs = {name for rule in layout for name in re.findall(r"(?:^|,)\s*\.([\w-]+)(?=\s|,|>|$)", rule)}
+    for name in ("index", "notebooks/00_start_here", "notebooks/04_sampler", "notebooks/09_beyond_affine"):
+        page = open_page(f"{name}.html")
+        page.wait_for_selector(".stn-live[data-alive]")
+        ours = page.evaluate("[...document.querySelectorAll('.stn-live [class]')].flatMap((e) => [...e.classList])")
+        assert {"stn"} <= set(ours)
+        assert set(ours) & theirs == set(), name
 
 
 def test_theta_is_typed(open_page):

@@ -17,7 +17,7 @@ _WATCHED = """<p>A training needs Python, which a page does not have. In a noteb
 network learns. This is how it looked at the end of notebook 06's training:</p>
 <img src="../_static/watched.png" alt="ten crooked digits with their frames, what the classifier gets, the loss">
 """
-_SCORE = "In the notebook this also keeps the score: who made the classifier surer of the right digit, you or the STN?"
+_SCORE = "Who made the classifier surer of the right digit, you or the STN? That score is kept in the notebook only."
 
 
 def page_of(notebook, name, living, published):
@@ -67,10 +67,11 @@ def _show(cell, number, sources, living):
     elif re.search(r"\bwatch=", cell.source):
         cell.outputs.append(_html(_WATCHED))
     own = cell.metadata.setdefault("mystnb", {})
-    if cell.metadata.get("jupyter", {}).get("source_hidden"):
+    hidden = cell.metadata.get("jupyter", {})
+    if hidden.get("source_hidden") and not hidden.get("outputs_hidden"):  # two folds would have one name
         tags.append("hide-input")
         own.update(code_prompt_show="Show the code", code_prompt_hide="Hide the code")
-    if cell.metadata.get("jupyter", {}).get("outputs_hidden"):
+    if hidden.get("outputs_hidden"):
         tags += ["hide-output", "answer"]
         own.update(code_prompt_show="Show what comes out", code_prompt_hide="Hide what comes out")
     alts = [output.metadata["image/png"]["alt"] for output in cell.outputs if "image/png" in output.get("data", {})]
