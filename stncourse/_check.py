@@ -193,6 +193,11 @@ def number(name, value, expected, fits):
     return real
 
 
+def probability(name, value):
+    """Return ``value`` as a number from 0 to 1."""
+    return number(name, value, "a probability, 0 to 1", lambda number: 0 <= number <= 1)
+
+
 def path(name, value):
     """Return ``value`` as a Path, with ``~`` as the user's home."""
     if not isinstance(value, (str, os.PathLike)) or isinstance(value, bytes):

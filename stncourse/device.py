@@ -39,6 +39,8 @@ def resolve_device(device="auto"):
             resolved = torch.device(device)
         except RuntimeError as error:
             raise ValueError(f"device: expected 'auto' or a torch device name such as 'cpu', got {device!r}") from error
+    if resolved.type == "meta":
+        raise ValueError("device: expected one that computes, got 'meta'; try 'auto' or 'cpu'")
     counts = {"cuda": torch.cuda.device_count, "mps": lambda: int(torch.backends.mps.is_available())}
     if resolved.type in counts and (resolved.index or 0) >= counts[resolved.type]():
         raise ValueError(f"device: {str(resolved)!r} was asked for, but this machine has none; try 'auto' or 'cpu'")

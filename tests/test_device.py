@@ -156,3 +156,8 @@ def test_what_the_playground_asks_of_a_model_is_asked_in_one_thread(three_thread
     pull(model, digits, image, (1, 0, 0, 0, 1, 0), target=7, steps=1)
     assert counts == [1] * 4  # two steps of the classifier in a pull
     assert torch.get_num_threads() == 3
+
+
+def test_a_device_without_numbers_computes_nothing():
+    with pytest.raises(ValueError, match=r"^device: expected one that computes, got 'meta'"):
+        resolve_device("meta")

@@ -98,6 +98,17 @@ def check_classes(name, labels, what):
         )
 
 
+def check_ten_classes(digits, what, grey=True):
+    """``digits`` are labelled 0 to 9, there are some, and grey, as ``what`` needs them; TypeError, ValueError."""
+    if not isinstance(digits, Digits):
+        raise TypeError(f"digits: expected Digits, got {_check.describe(digits)}")
+    check_classes("digits", digits.labels, what)
+    if not len(digits) or not 0 <= digits.labels.min() <= digits.labels.max() <= 9:
+        raise ValueError(f"digits: expected at least one digit, labels from 0 to 9, got {digits!r}")
+    if grey and digits.images.shape[1] != 1:
+        raise ValueError(f"digits: expected grey digits, got {digits!r}")
+
+
 def _images(images):
     """Raw images, checked, as a tensor."""
     if isinstance(images, np.ndarray) and images.dtype == np.uint8:

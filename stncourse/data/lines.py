@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 
 from stncourse import _check
-from stncourse.data.digits import Digits
+from stncourse.data.digits import Digits, check_ten_classes
 from stncourse.data.distortions import _uniform
 from stncourse.transformer.grids import pixel_centers
 from stncourse.transformer.sampling import Sampler
@@ -41,10 +41,7 @@ def digit_lines(digits, count, length=3, generator=None):
     >>> lines.images.shape, lines.labels
     (torch.Size([5, 1, 28, 84]), tensor([897, 981, 624, 499, 715]))
     """
-    if not isinstance(digits, Digits):
-        raise TypeError(f"digits: expected Digits, got {_check.describe(digits)}")
-    if not len(digits) or digits.labels.ndim != 1 or digits.labels.max() > 9:
-        raise ValueError(f"digits: expected one digit at least, labels from 0 to 9, got {digits}")
+    check_ten_classes(digits, "a line of digits", grey=False)
     count, length = _check.positive_int("count", count), _check.positive_int("length", length)
     if length > 18:
         raise ValueError(f"length: expected up to 18, got {length}")

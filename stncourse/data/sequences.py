@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 
 from stncourse import _check
-from stncourse.data.digits import Digits
+from stncourse.data.digits import check_ten_classes
 
 #: Digits in the longest row, and the class that says "no digit here (any more)".
 LONGEST, NONE = 5, 10
@@ -53,10 +53,7 @@ def digit_sequences(digits, count, generator=None, size=64):
     (torch.Size([4, 1, 64, 64]), tensor([[ 5,  5,  2,  3, 10],
             [ 5, 10, 10, 10, 10]]))
     """
-    if not isinstance(digits, Digits) or not len(digits):
-        raise TypeError(f"digits: expected Digits, at least one, got {_check.describe(digits)}")
-    if digits.images.shape[1] != 1 or (len(digits) and int(digits.labels.max()) >= NONE):
-        raise ValueError(f"digits: expected grey digits with labels 0 to 9, got {digits!r}")
+    check_ten_classes(digits, "a row of digits")
     count, size = _check.positive_int("count", count), _check.positive_int("size", size, minimum=64)
     if generator is not None and not isinstance(generator, torch.Generator):
         raise TypeError(f"generator: expected a torch.Generator or None, got {_check.describe(generator)}")

@@ -44,7 +44,7 @@ class DigitCNN(nn.Module):
         self.in_channels = in_channels = _check.positive_int("in_channels", in_channels)
         rows, columns = (((max(size, _MINIMUM_SIZE) - 4) // 2 - 4) // 2 for size in self.image_size)
         width = _check.number("width", width, "a number > 0", lambda number: 0 < number < math.inf)
-        dropout = _check.number("dropout", dropout, "a probability, 0 to 1", lambda number: 0 <= number <= 1)
+        dropout = _check.probability("dropout", dropout)
         first, second, hidden = (max(1, round(width * size)) for size in (10, 20, 50))
         self.conv1 = FirstConv2d(self.in_channels, first, kernel_size=5)
         self.conv2 = nn.Conv2d(first, second, kernel_size=5)

@@ -6,7 +6,7 @@ from torch import nn
 
 from stncourse import _check
 from stncourse.data.digits import BACKGROUND
-from stncourse.paper.networks import PRECISIONS
+from stncourse.paper.networks import PRECISIONS, enough_for
 from stncourse.transformer.localization import check_image_shape
 from stncourse.transformer.sampling import Sampler
 from stncourse.transformer.spatial_transformer import FAMILIES, SpatialTransformer
@@ -62,6 +62,7 @@ class AdditionNetwork(nn.Module):
         self.image_size = _check.image_size("image_size", image_size, minimum=minimum)
         _check.choice("family", family, FAMILIES)
         self.precision = _check.choice("precision", precision, PRECISIONS)
+        dropout = _check.probability("dropout", dropout)
         self.stn = nn.ModuleList(_transformer(self.image_size, family) for _ in range(count)) if count else None
         budget = _PARAMETERS - sum(p.numel() for p in self.parameters())
         seen = (_DIGIT, _DIGIT) if count else self.image_size
@@ -102,7 +103,7 @@ def _convolutional(channels, size, budget, dropout):
         nn.Flatten(),
     ]
     rest = budget - sum(p.numel() for layer in convolutions for p in layer.parameters()) - _SUMS
-    hidden = round(rest / (features + 3 + _SUMS))
+    hidden = enough_for(size, rest / (features + 3 + _SUMS))
     return nn.Sequential(
         *convolutions,
         nn.Linear(features, hidden),
@@ -117,7 +118,7 @@ def _fully_connected(channels, size, budget, dropout):
     pixels = channels * size[0] * size[1]
     # h² + (pixels + 6 + sums) h + sums parameters for two hidden layers of h, each with its BatchNorm.
     half = (pixels + 6 + _SUMS) / 2
-    hidden = round((half**2 + budget - _SUMS) ** 0.5 - half)
+    hidden = enough_for(size, max(half**2 + budget - _SUMS, 0) ** 0.5 - half)
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(pixels, hidden),

@@ -234,7 +234,7 @@ def triplet_hinge(found, random, margin=MARGIN, hold_others=True):
     margin = _check.number("margin", margin, "a number >= 0", lambda number: number >= 0)
     if len(found) < 2:
         raise ValueError(f"found: expected the features of at least two images, got {_check.describe(found)}")
-    others = found.detach() if hold_others else found
+    others = found.detach() if _check.flag("hold_others", hold_others) else found
     near = (found[:, None] - others).square().sum(2)
     far = (found - random).square().sum(1, keepdim=True)
     pairs = ~torch.eye(len(found), dtype=torch.bool, device=found.device)

@@ -3,7 +3,7 @@
 import torch
 
 from stncourse import _check
-from stncourse.data.digits import Digits
+from stncourse.data.digits import Digits, check_ten_classes
 from stncourse.data.seeds import cpu_generator
 
 DIGIT, CANVAS = 28, 84  # the paper's
@@ -96,8 +96,7 @@ def hidden_digits(digits, label, clutter, count=None, seed=0):
     >>> hidden_digits(load_digits("test", source="offline"), 8, clutter=True, count=5)
     Digits(5 images of 1×84×84, source='offline')
     """
-    if not isinstance(digits, Digits):
-        raise TypeError(f"digits: expected Digits, got {_check.describe(digits)}")
+    check_ten_classes(digits, "a search for one class of digit")
     own = digits.images[digits.labels == label]
     if not len(own):
         raise ValueError(f"label: expected a class of digits that there are, got {_check.describe(label)}")

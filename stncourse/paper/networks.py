@@ -71,6 +71,7 @@ class PaperNetwork(nn.Module):
         minimum = _MINIMUM_SIZE if convolutional else 1
         self.image_size = _check.image_size("image_size", image_size, minimum=minimum)
         self.precision = _check.choice("precision", precision, PRECISIONS)
+        dropout = _check.probability("dropout", dropout)
         seen, budget = self.image_size, _PARAMETERS
         self.stn, self.average = None, False
         if family:
@@ -99,6 +100,15 @@ class _ChannelsLast(nn.Module):
         return x.contiguous(memory_format=torch.channels_last)
 
 
+def enough_for(size, hidden):
+    """How many hidden units the parameters that are left are enough for: one at least."""
+    if round(hidden) < 1:
+        raise ValueError(
+            f"image_size: expected images that {_PARAMETERS:,} parameters are enough for, got {size[0]}×{size[1]}"
+        )
+    return round(hidden)
+
+
 def _convolutional(size, budget, dropout):
     height, width = (((side - 8) // 2 - 6) // 2 for side in size)
     features = 64 * height * width
@@ -113,7 +123,7 @@ def _convolutional(size, budget, dropout):
         nn.Flatten(),
     ]
     rest = budget - sum(p.numel() for layer in convolutions for p in layer.parameters()) - 10
-    hidden = round(rest / (features + 11))
+    hidden = enough_for(size, rest / (features + 11))
     return nn.Sequential(
         *convolutions,
         nn.Linear(features, hidden),
@@ -127,7 +137,7 @@ def _fully_connected(size, budget, dropout):
     pixels = size[0] * size[1]
     # h² + (pixels + 12) h + 10 parameters for two hidden layers of h.
     half = (pixels + 12) / 2
-    hidden = round((half**2 + budget - 10) ** 0.5 - half)
+    hidden = enough_for(size, max(half**2 + budget - 10, 0) ** 0.5 - half)
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(pixels, hidden),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 
 from stncourse import _check
-from stncourse.data.digits import Digits
+from stncourse.data.digits import Digits, check_ten_classes
 from stncourse.data.distortions import KINDS, Distorted, distort
 from stncourse.transformer.grids import affine_grid
 from stncourse.transformer.sampling import Sampler
@@ -125,10 +125,7 @@ def two_in_one(digits, count, generator=None):
 
 def _two_of(digits, count, generator):
     """Positions ``(count, 2)`` of pairs; the arguments checked."""
-    if not isinstance(digits, Digits) or not len(digits):
-        raise TypeError(f"digits: expected Digits, at least one, got {_check.describe(digits)}")
-    if digits.images.shape[1] != 1:
-        raise ValueError(f"digits: expected one channel, got {digits!r}")
+    check_ten_classes(digits, "a pair of digits")
     count = _check.positive_int("count", count)
     if generator is not None and not isinstance(generator, torch.Generator):
         raise TypeError(f"generator: expected a torch.Generator or None, got {_check.describe(generator)}")

@@ -260,8 +260,8 @@ def _check_same_digits(there, data):
             for name, digits in (("train_digits", own.train), ("test_digits", own.measure)):
                 if cell[name] != len(digits):
                     raise ValueError(
-                        f"out: expected runs with {name} {len(digits)}, those of {model} on {column} have {cell[name]}; "
-                        "give another folder, or remove them"
+                        f"out: expected runs with {name} {len(digits)}, those of {model} on {column} have "
+                        f"{cell[name]}; give another folder, or remove them"
                     )
 
 

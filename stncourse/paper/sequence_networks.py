@@ -72,6 +72,7 @@ class SequenceNetwork(nn.Module):
         self.image_size = size = _check.image_size("image_size", image_size, minimum=_SMALLEST)
         self.channels = _check.positive_int("channels", channels)
         self.precision = _check.choice("precision", precision, PRECISIONS)
+        dropout = _check.probability("dropout", dropout)
         self.transformers, self.stages = nn.ModuleList(), nn.ModuleList()
         for number, width in enumerate(_WIDTHS):
             transformer = nn.Identity()
@@ -108,7 +109,7 @@ class SequenceNetwork(nn.Module):
         x, looks = images, []
         for transformer, stage in zip(self.transformers, self.stages, strict=True):
             if isinstance(transformer, SpatialTransformer):
-                looks.append(transformer.transform(at_least_float32(x)))
+                looks.append(transformer.transform(x.to(next(transformer.parameters()).dtype)))
                 x = looks[-1].images
             with _in_bfloat16(self, x):
                 x = stage(x)
@@ -145,6 +146,7 @@ class RecurrentReader(nn.Module):
         self.image_size = _check.image_size("image_size", image_size, minimum=_SMALLEST)
         self.channels = _check.positive_int("channels", channels)
         self.precision = _check.choice("precision", precision, PRECISIONS)
+        dropout = _check.probability("dropout", dropout)
         localization = _Looks(self.image_size, channels)
         sampler = Sampler(padding_value=padding_value)
         self.stn = SpatialTransformer(localization, AttentionGrid(), sampler, output_size=_LOOK)

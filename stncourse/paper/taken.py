@@ -51,6 +51,7 @@ def who_took_which(grids, theta, size=(28, 28)):
     _check.tensor("grids", grids, "T N H W 2")
     count = grids.shape[1]
     _check.tensor("theta", theta, f"{count} C 2 3")
+    theta = theta.to(grids)
     if count < 2:
         raise ValueError(f"theta: expected at least two images, got {count}")
     height, width = _check.image_size("size", size)

@@ -40,6 +40,8 @@ def as_bytes(tensors, info):
     from safetensors import SafetensorError
     from safetensors.torch import save
 
+    if not isinstance(info, dict):
+        raise TypeError(f"info: expected a dict that JSON can hold, got {_check.describe(info)}")
     try:
         text = json.dumps(info)
     except (TypeError, ValueError, RecursionError) as error:

@@ -105,6 +105,18 @@ def check_depends(loss, own):
         )
 
 
+def check_depends_on_more(loss, model, localization, recipe):
+    """The loss has something to learn from also when the localization network, by its parameters, learns no more."""
+    own = set(localization)
+    others = [parameter for parameter in model.parameters() if parameter.requires_grad and parameter not in own]
+    slopes = torch.autograd.grad(loss, others, retain_graph=True, allow_unused=True) if others else ()
+    if all(slope is None for slope in slopes):
+        raise ValueError(
+            "localization_until: expected 1.0 for a loss that depends on the localization network only, got "
+            f"{recipe.localization_until}: nothing would be left to learn once it is frozen"
+        )
+
+
 @contextlib.contextmanager
 def rehearsal(model, device):
     """While it lasts, the model may be called in train mode: its buffers and the random numbers are put back."""

@@ -20,6 +20,8 @@ def first_loss(run, images, labels):
         mine = run.group.share(len(images))
         if mine.start < mine.stop:
             contract.check_depends(loss, own=run.objective.loss_name is not None)
+            if run.objective.loss_name is not None and run.freezing.will_freeze:
+                contract.check_depends_on_more(loss, run.model, run.freezing.localization, run.recipe)
     except Exception as error:
         put_back()
         problem = error

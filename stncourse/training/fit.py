@@ -121,7 +121,7 @@ def fit(
         raise TypeError(f"recipe: expected a Recipe, got {_check.describe(recipe)}")
     if after_epoch is not None and not callable(after_epoch):
         raise TypeError(f"after_epoch: expected a function (row, model) or None, got {_check.describe(after_epoch)}")
-    seed = _check.seed("seed", seed)
+    seed, resume = _check.seed("seed", seed), _check.flag("resume", resume)
     probe_every = _check.positive_int("probe_every", probe_every)
     watched = None if watch is None else watched_images(watch, model, train, own_loss=loss is not None)
     labels = {"train": train.labels} | ({"test": test.labels} if test is not None else {})

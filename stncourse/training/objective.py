@@ -29,7 +29,7 @@ def objective_for(loss, metrics, labels, label_smoothing=0.0):
             contract.check_labels(name, given)
         largest = {name: int(given.max()) for name, given in labels.items()}
         return LogLikelihood(metrics, largest, label_smoothing)
-    if not callable(loss):
+    if not callable(loss) or isinstance(loss, type):
         raise TypeError(f"loss: expected a function (output, labels) -> scalar tensor, got {_check.describe(loss)}")
     if label_smoothing:
         raise ValueError(
@@ -63,6 +63,8 @@ class LogLikelihood(Objective):
     """The default: log-probabilities of classes and their negative log-likelihood; accuracy is among the metrics."""
 
     def __init__(self, metrics, largest, label_smoothing):
+        if "accuracy" in metrics:
+            raise ValueError("metrics: expected names other than 'accuracy', which goes with the default loss")
         super().__init__({"accuracy": right} | metrics)
         self.is_default = not metrics
         self.largest = largest  # dict, the name of a set of digits -> the largest label in it

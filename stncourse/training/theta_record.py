@@ -20,6 +20,8 @@ def probe_images(name, value, model):
     elif isinstance(value, np.ndarray) and value.dtype.kind in "uif":
         value = torch.from_numpy(value.copy())  # it may be read-only, or run backwards
     _check.tensor(name, value, "P C H W", floating=False)
+    if value.is_floating_point():
+        raise TypeError(f"{name}: expected raw uint8 images, got {_check.describe(value)}")
     if value.is_meta:
         raise ValueError(f"{name}: expected images with pixels, got {_check.describe(value)} on the meta device")
     if not len(value):

@@ -215,6 +215,8 @@ class ProjectiveGrid(MatrixGrid):
         """``(N, 3, 3)`` matrices, up to a factor each -> ``(N, 8)`` parameters.
 
         Where the ninth entry is 0 the output's centre looks at the horizon; no eight numbers say so: they are infinite.
+        Its sign counts as part of the factor. So where the centre of a product would look *behind* the horizon, what
+        ``compose`` gives shows what lies behind as if it lay in front.
         """
         return (matrix / matrix[:, 2:, 2:]).flatten(1)[:, :8]
 

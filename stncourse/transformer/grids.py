@@ -21,11 +21,15 @@ def pixel_centers(count, align_corners=False, *, dtype=torch.float32, device=Non
     Returns:
         Tensor of shape ``(count,)``.
 
+    Raises:
+        TypeError, ValueError: ``count`` is not a whole number of at least 1.
+
     >>> pixel_centers(4)
     tensor([-0.7500, -0.2500,  0.2500,  0.7500])
     >>> pixel_centers(3, align_corners=True)
     tensor([-1.,  0.,  1.])
     """
+    count = _check.positive_int("count", count)
     steps = 2 * torch.arange(count, dtype=dtype, device=device)
     if not align_corners:
         return (steps + 1) / count - 1
@@ -64,6 +68,7 @@ def affine_grid(theta, size, align_corners=False):
     """
     _check.tensor("theta", theta, "N 2 3")
     height, width = _check.image_size("size", size)
+    _check.flag("align_corners", align_corners)
     return _places(theta, height, width, align_corners).permute(0, 2, 3, 1)
 
 
@@ -94,6 +99,7 @@ def projective_grid(theta, size, align_corners=False):
     """
     _check.tensor("theta", theta, "N 3 3")
     height, width = _check.image_size("size", size)
+    _check.flag("align_corners", align_corners)
     places = _places(theta, height, width, align_corners)
     w = places[:, 2:]
     # Not ~(w > …): a w that is NaN has to stay one.

@@ -114,6 +114,8 @@ def _as_parameters(name, value, count):
             raise TypeError(f"{name}: expected {count} numbers, got {_check.describe(value)}")
         value = torch.tensor(numbers, dtype=torch.get_default_dtype())
     _check.tensor(name, value, str(count))
+    if _check.some(~value.isfinite()):
+        raise ValueError(f"{name}: expected finite numbers, got {value.tolist()}")
     return value
 
 

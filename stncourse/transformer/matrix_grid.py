@@ -78,6 +78,11 @@ class MatrixGrid(nn.Module):
         if _is_theta(first) != _is_theta(second):
             kind = "θ" if _is_theta(first) else "parameters"
             raise ValueError(f"second: expected {kind}, as first is, got {_check.describe(second)}")
+        if matrices[0].dtype != matrices[1].dtype or _check.sizes_of(first)[0] != _check.sizes_of(second)[0]:
+            raise ValueError(
+                f"second: expected as many as first, and of its precision, {_check.describe(first)}, got "
+                f"{_check.describe(second)}"
+            )
         with without_autocast(matrices[0]):
             composed = self.parameters_of(matrices[0] @ matrices[1])
         return self.theta(composed) if _is_theta(first) else composed

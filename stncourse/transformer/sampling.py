@@ -44,6 +44,7 @@ def bilinear_sample(images, grid, padding_mode="zeros", align_corners=False):
     """
     _check_images_and_grid(images, grid)
     _check.choice("padding_mode", padding_mode, PADDING_MODES)
+    _check.flag("align_corners", align_corners)
     n, channels, height, width = images.shape
     x = _to_pixels(grid[..., 0], width, padding_mode, align_corners)
     y = _to_pixels(grid[..., 1], height, padding_mode, align_corners)
@@ -112,7 +113,8 @@ class Sampler(nn.Module):
         to the next grid point (a lone row or column has none: 0). Out of a summed-area table (Crow 1984), so that a
         large box costs what a small one does. Outside the image the box sees background; with ``"border"`` and
         ``"reflection"`` only its part inside counts. A box of 1 × 1 *is* bilinear sampling; where both are 1, the
-        output is bit for bit that of ``antialias=False``. Differentiable by images and grid.
+        output is bit for bit that of ``antialias=False``. Differentiable by images and grid. The table adds up whole
+        images: a pixel that is NaN or infinite makes every mean of its channel NaN.
 
     Raises:
         TypeError, ValueError: an argument is not of the kind or shape above.
@@ -128,7 +130,7 @@ class Sampler(nn.Module):
         self.padding_mode = _check.choice("padding_mode", padding_mode, PADDING_MODES)
         self.padding_value = padding_value
         self.align_corners = _check.flag("align_corners", align_corners)  # NumPy's True is none for torch
-        self.antialias = bool(antialias)
+        self.antialias = _check.flag("antialias", antialias)
 
     @property
     def padding_value(self):

@@ -20,7 +20,11 @@ from stncourse import (
     show_digits,
     theta_playground,
 )
+from stncourse.data.lines import digit_lines
+from stncourse.data.sequences import digit_sequences
+from stncourse.paper.hidden import hidden_digits
 from stncourse.paper.paired import wrong_digits
+from stncourse.paper.pairs import pairs_of, two_in_one
 from stncourse.playground.page import page
 
 IMAGES = torch.zeros(3, 1, 4, 5, dtype=torch.uint8)
@@ -98,3 +102,20 @@ def test_pictures_of_digits_with_other_labels_can_be_shown():
     assert [ax.get_title() for ax in show_digits(numbers).axes[:2]] == ["", ""]
     for digits in (pairs, numbers):  # a classifier, of whose answers nobody can say whether they are right
         assert {ax.get_title() for ax in show_before_after(STNClassifier(), digits).axes} == {""}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda digits: digit_lines(digits, 2),
+        lambda digits: digit_sequences(digits, 2),
+        lambda digits: pairs_of(digits, 2),
+        lambda digits: two_in_one(digits, 2),
+        lambda digits: hidden_digits(digits, 1, clutter=False),
+    ],
+)
+@pytest.mark.parametrize("labels", [torch.rand(6), torch.zeros(6, 2, dtype=torch.int64)])
+def test_what_is_made_of_digits_wants_one_class_each(make, labels):
+    digits = Digits(torch.zeros(6, 1, 28, 28, dtype=torch.uint8), labels, "offline")
+    with pytest.raises(ValueError, match=r"^digits: expected one class per image as labels"):
+        make(digits)

@@ -112,7 +112,7 @@ def test_the_same_seed_gives_the_same_lines_and_arcs(digits):
     ("call", "error", "message"),
     [
         (lambda d: digit_lines(d.images, 3), TypeError, "digits: expected Digits, got"),
-        (lambda d: digit_lines(d.subset(slice(0)), 3), ValueError, "digits: expected one digit at least"),
+        (lambda d: digit_lines(d.subset(slice(0)), 3), ValueError, "digits: expected at least one digit"),
         (lambda d: digit_lines(Digits(d.images[:1], [10], "mnist"), 3), ValueError, "labels from 0 to 9"),
         (lambda d: digit_lines(d, 0), ValueError, "count: expected an int >= 1, got 0"),
         (lambda d: digit_lines(d, 3, length=19), ValueError, "length: expected up to 18, got 19"),

@@ -166,3 +166,14 @@ def test_a_table_that_was_destroyed_is_made_again(tmp_path):
         grades = Grades(tmp_path, ["a"])
         grades.read()
         assert grades.rows == {}
+
+
+def test_a_folder_with_a_notebooks_name_is_none(tmp_path):
+    own = notebook(tmp_path / "dir.ipynb" / "own.ipynb", *RIGHT)
+    assert find_notebooks([tmp_path], tmp_path / "out") == {own: "dir.ipynb/own.ipynb"}
+
+
+def test_where_the_reports_would_lie_among_the_notebooks_it_says_so(tmp_path):
+    notebook(tmp_path / "a.ipynb", *RIGHT)
+    with pytest.raises(CannotGrade, match=r"^--out .*: expected a folder beside the notebooks"):
+        find_notebooks([tmp_path], tmp_path)

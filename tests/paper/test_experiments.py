@@ -153,12 +153,15 @@ def test_other_settings_are_refused_though_nothing_is_left_to_train(trained, opt
         trained(**options)
 
 
+OTHER_DIGITS = r"^out: expected runs with train_digits \d+, those of FCN on RTS have \d+"
+
+
 def test_a_seed_of_other_digits_does_not_join(trained, digits, tmp_path):
     trained()
     before = (tmp_path / "fcn_rts.json").read_bytes()
     fewer = [some.subset(slice(len(some) - 5)) for some in digits]
     for seeds in (1, 2):  # with one, nothing is left to train
-        with pytest.raises(ValueError, match=r"^out: expected runs with train_digits \d+, those of FCN on RTS have \d+"):
+        with pytest.raises(ValueError, match=OTHER_DIGITS):
             trained(some=fewer, seeds=seeds)
     assert (tmp_path / "fcn_rts.json").read_bytes() == before
 
@@ -166,5 +169,5 @@ def test_a_seed_of_other_digits_does_not_join(trained, digits, tmp_path):
 def test_one_table_is_of_the_same_digits_in_all_its_fields(trained, digits):
     trained("table1")
     fewer = [some.subset(slice(len(some) - 5)) for some in digits]
-    with pytest.raises(ValueError, match=r"^out: expected runs with train_digits \d+, those of FCN on RTS have \d+"):
+    with pytest.raises(ValueError, match=OTHER_DIGITS):
         trained("table1", some=fewer, cells=[("FCN", "R")])

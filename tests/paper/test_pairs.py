@@ -97,7 +97,7 @@ def test_what_is_in_the_image_are_the_digits_of_its_labels(digits):
 def test_errors_name_the_argument(digits, maker):
     with pytest.raises(TypeError, match=r"^digits: expected Digits"):
         maker(digits.images, 5)
-    with pytest.raises(ValueError, match=r"^digits: expected one channel"):
+    with pytest.raises(ValueError, match=r"^digits: expected grey"):
         maker(Digits(digits.images.repeat(1, 3, 1, 1), digits.labels, "offline"), 5)
     with pytest.raises(ValueError, match=r"^count: expected"):
         maker(digits, 0)

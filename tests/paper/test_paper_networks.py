@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from stncourse import BACKGROUND, PAPER_MODELS, PaperNetwork, Recipe, distort, fit, load_digits, normalize
+from stncourse.paper.addition_networks import AdditionNetwork
+from stncourse.paper.sequence_networks import RecurrentReader, SequenceNetwork
 
 models = pytest.mark.parametrize("name", PAPER_MODELS)
 transformers = pytest.mark.parametrize("name", [name for name in PAPER_MODELS if name.startswith("ST-")])
@@ -159,3 +161,32 @@ def test_errors_name_the_argument(arguments, name):
 def test_images_of_another_size_are_refused():
     with pytest.raises(ValueError, match=r"^images: expected .* \(N, 1, 28, 28\)"):
         PaperNetwork("CNN")(torch.zeros(1, 1, 42, 42))
+
+
+@pytest.mark.parametrize("dropout", ["x", None, torch.nan, 1.5])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **options: PaperNetwork("CNN", **options),
+        lambda **options: AdditionNetwork("FCN", 42, **options),
+        lambda **options: SequenceNetwork("CNN", **options),
+        RecurrentReader,
+    ],
+)
+def test_dropout_is_a_probability(make, dropout):
+    with pytest.raises(ValueError, match=r"^dropout: expected a probability, 0 to 1, got"):
+        make(dropout=dropout)
+
+
+@pytest.mark.parametrize("size", [500, 3000])
+@pytest.mark.parametrize(("network", "name"), [(PaperNetwork, "CNN"), (AdditionNetwork, "CNN")])
+def test_images_that_are_too_large_for_the_parameters_are_named(network, name, size):
+    with pytest.raises(ValueError, match=rf"^image_size: expected images that 400,000 parameters .* got {size}×{size}"):
+        network(name, size)
+
+
+def test_the_fully_connected_ones_end_somewhere_too():
+    assert PaperNetwork("FCN", 600)(torch.zeros(1, 1, 600, 600)).shape == (1, 10)
+    for network in (PaperNetwork, AdditionNetwork):
+        with pytest.raises(ValueError, match=r"^image_size: expected images that 400,000 parameters are enough for"):
+            network("FCN", 900)

@@ -186,3 +186,13 @@ def test_an_unknown_name_is_refused():
 def test_images_of_another_size_are_refused(name):
     with pytest.raises(ValueError, match=r"^images: expected a floating-point tensor of shape \(N, 1, 64, 64\)"):
         made(name)(torch.zeros(2, 1, 64, 60))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("name", SEQUENCE_MODELS)
+def test_weights_of_another_precision(name, dtype):
+    network = (RecurrentReader() if name == "Recurrent" else SequenceNetwork(name)).to(dtype).eval()
+    images = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    expected = network.float()(images)
+    near = 0.2 if dtype == torch.bfloat16 else 1e-4
+    assert_close(network.to(dtype)(images.to(dtype)).float(), expected, atol=near, rtol=near)

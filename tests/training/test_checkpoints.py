@@ -690,3 +690,10 @@ def test_the_weights_of_an_averaged_model_are_the_models(path):
     save_weights(plain, {}, path)
     with pytest.raises(CheckpointError, match=r"^path: expected .* it is missing$"):
         load_weights(averaged, path)
+
+
+@pytest.mark.parametrize("info", [None, [1], "x", 3])
+def test_a_description_that_is_no_dict_is_refused(tmp_path, info):
+    with pytest.raises(TypeError, match=r"^info: expected a dict that JSON can hold, got"):
+        save_tensors(tmp_path / "x.safetensors", {}, info)
+    assert not list(tmp_path.iterdir())

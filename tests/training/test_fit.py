@@ -408,3 +408,11 @@ def test_a_probe_may_be_a_set_or_an_array():
 def test_a_probe_that_is_no_good_is_named(probe, got):
     with pytest.raises(ValueError, match=f"^probe: expected {got}"):
         quick_fit(make(), probe=probe)
+
+
+@pytest.mark.parametrize(
+    "value", [normalize(TEST.images[:2]), TEST.images[:2].float(), TEST.images[:2].double().numpy()]
+)
+def test_a_probe_that_is_normalised_already_is_not_normalised_again(value):
+    with pytest.raises(TypeError, match=r"^probe: expected raw uint8 images, got a float"):
+        quick_fit(make(), probe=value)

@@ -439,3 +439,36 @@ def test_labels_are_part_of_what_a_run_is(tmp_path):
 def test_the_default_wants_classes():
     with pytest.raises(ValueError, match=r"^train: expected one class per image as labels"):
         quick_fit(make(STNClassifier), train=TRAIN_PAIRS)
+
+
+class Localizes(nn.Module):
+    """A classifier of which the loss sees nothing, and a transformer of which it sees θ."""
+
+    def __init__(self):
+        super().__init__()
+        self.stn, self.classifier = SpatialTransformer.for_images(28), nn.Linear(784, 10)
+
+    def forward(self, images):
+        seen = self.stn.transform(images)
+        return self.classifier(seen.images.flatten(1)), seen.theta
+
+
+def test_a_loss_of_what_will_be_frozen_is_refused_before_the_first_step():
+    model, untouched, recipe = make(Localizes), make(Localizes), Recipe("half", epochs=4, localization_until=0.5)
+    with pytest.raises(ValueError, match=r"^localization_until: expected 1.0 for a loss that .* got 0.5"):
+        quick_fit(model, recipe, loss=lambda output, labels: output[1].square().mean())
+    assert same_weights(model, untouched)
+    both = lambda output, labels: output[1].square().mean() + F.cross_entropy(output[0], labels)  # noqa: E731
+    quick_fit(model, recipe.but(epochs=2), loss=both)
+    quick_fit(
+        model, recipe.but(epochs=1, localization_until=1.0), loss=lambda output, labels: output[1].square().mean()
+    )
+
+
+def test_what_is_no_function_of_output_and_labels_is_refused():
+    with pytest.raises(TypeError, match=r"^loss: expected a function \(output, labels\)"):
+        quick_fit(make(), loss=nn.CrossEntropyLoss)
+    with pytest.raises(ValueError, match=r"^metrics: expected names other than 'accuracy'"):
+        quick_fit(make(), metrics={"accuracy": lambda output, labels: labels})
+    with pytest.raises(TypeError, match=r"^resume: expected True or False, got str 'no'"):
+        quick_fit(make(), resume="no")

@@ -97,3 +97,8 @@ class Sums(nn.Module):
 def test_errors_name_the_argument(arguments, error, name):
     with pytest.raises(error, match=rf"^{name}: expected .*, got "):
         predict(**{"model": make(DigitCNN), "images": IMAGES, "device": "cpu"} | arguments)
+
+
+def test_an_array_of_floats_is_told_what_is_wanted():
+    with pytest.raises(TypeError, match=r"^images: expected raw uint8 images, got a float32 array"):
+        predict(DigitCNN(), TEST.images[:2].float().numpy())

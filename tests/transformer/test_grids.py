@@ -850,3 +850,11 @@ def test_align_corners_is_true_or_false(wrong):
         with pytest.raises(TypeError, match=r"^align_corners: expected True or False, got"):
             make(wrong)
     assert AffineGrid(np.True_).align_corners is True
+
+
+def test_transforms_that_do_not_go_together_are_named():
+    generator = AffineGrid()
+    two = generator.identity().expand(2, -1)
+    for second in (two[:1], two.double()):
+        with pytest.raises(ValueError, match=r"^second: expected as many as first, and of its precision, .* got"):
+            generator.compose(two, second)

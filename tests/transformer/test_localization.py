@@ -346,3 +346,9 @@ def test_start_at_refuses_what_is_no_row_of_numbers(wrong):
 def test_start_at_refuses_another_number_of_parameters():
     with pytest.raises(ValueError, match=r"^parameters: expected"):
         LocalizationNetwork(28).start_at(torch.zeros(5))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_it_starts_at_a_place_that_is_one(value):
+    with pytest.raises(ValueError, match=r"^parameters: expected finite numbers, got"):
+        LocalizationNetwork(28).start_at([1.0, 0.0, value, 0.0, 1.0, 0.0])

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stncourse import Sampler, affine_grid, affine_theta, bilinear_sample
+from stncourse import Sampler, affine_grid, affine_theta, bilinear_sample, pixel_centers, projective_grid
 from stncourse.transformer.sampling import PADDING_MODES
 
 SIZES = [(1, 1), (1, 5), (4, 1), (5, 4), (8, 8)]
@@ -478,3 +478,22 @@ def test_a_wide_grid_is_for_images_in_half_precision_only():
         Sampler()(torch.zeros(1, 1, 4, 4, dtype=torch.float64), grid)
     with pytest.raises(ValueError, match=r"^grid: expected torch.float16 on cpu"):
         bilinear_sample(torch.zeros(1, 1, 4, 4, dtype=torch.float16), grid)
+
+
+@pytest.mark.parametrize("value", ["no", 1, None])
+def test_true_or_false_is_neither_a_word_nor_a_number(value):
+    grid = torch.zeros(1, 2, 2, 2)
+    for call in (
+        lambda: Sampler(antialias=value),
+        lambda: affine_grid(affine_theta(), 4, value),
+        lambda: projective_grid(torch.eye(3)[None], 4, value),
+        lambda: bilinear_sample(torch.zeros(1, 1, 2, 2), grid, align_corners=value),
+    ):
+        with pytest.raises(TypeError, match=r"^(antialias|align_corners): expected True or False, got"):
+            call()
+
+
+@pytest.mark.parametrize(("count", "error"), [(-1, ValueError), (0, ValueError), (2.5, TypeError)])
+def test_pixels_are_counted(count, error):
+    with pytest.raises(error, match=r"^count: expected an int >= 1, got"):
+        pixel_centers(count)

@@ -46,7 +46,7 @@ def find_notebooks(paths, out):
     for path in paths:
         if not path.exists():
             raise CannotGrade(f"{path}: No such file or directory")
-        found += sorted(path.rglob("*.ipynb")) if path.is_dir() else [path]
+        found += sorted(filter(Path.is_file, path.rglob("*.ipynb"))) if path.is_dir() else [path]
     root = paths[0] if len(paths) == 1 and paths[0].is_dir() else _common(found)
     names = {}
     for path in found:
@@ -54,6 +54,8 @@ def find_notebooks(paths, out):
         hidden = any(part.startswith(".") and part != ".." for part in name.parts)
         if not hidden and not path.resolve().is_relative_to(out.resolve()):
             names[path] = name.as_posix()
+    if found and not names:
+        raise CannotGrade(f"--out {out}: expected a folder beside the notebooks; what lies in it is not graded")
     if not names:
         raise CannotGrade(f"{', '.join(map(str, paths))}: there is no notebook in it")
     return names
