@@ -14,7 +14,7 @@ INSTALLED := .venv/.installed
 # Jupyter refuses to run as root, as in a container, unless told; it listens on 127.0.0.1 only and asks for its token.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-oldest test-notebooks browser-test site site-test screenshots lint scripts stamp bench pretrained record-tutorial recipes compare offline-digits clean table1 addition sequences exercises
+.PHONY: lab test test-oldest test-notebooks browser-test site site-test screenshots lint scripts stamp bench pretrained record-tutorial recipes compare offline-digits clean table1 addition sequences exercises translate notebooks-zh notebooks-ko
 
 lab: $(INSTALLED)  ## JupyterLab on the first notebook
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir="$(CURDIR)" \
@@ -58,6 +58,15 @@ scripts: $(INSTALLED)  ## every notebook as a Python program, in build/scripts
 
 exercises: $(INSTALLED)  ## stncourse/exercises written into the notebooks
 	$(BIN)/python tools/write_exercises.py
+
+translate: $(INSTALLED)  ## the catalogues in translations/ brought up to date, and what is missing in them
+	$(BIN)/python tools/translate.py
+
+notebooks-zh: $(INSTALLED)  ## all notebooks in Chinese, in build/notebooks-zh
+	$(BIN)/python tools/translate.py build zh_CN
+
+notebooks-ko: $(INSTALLED)  ## in Korean, in build/notebooks-ko
+	$(BIN)/python tools/translate.py build ko
 
 stamp: $(INSTALLED)  ## make stamp REPOSITORY=owner/repo: where the course is published
 	$(BIN)/python tools/stamp_repository.py $(REPOSITORY)

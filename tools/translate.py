@@ -1,0 +1,187 @@
+"""The notebooks in other languages: gettext catalogues in translations/, a message for each markdown cell.
+
+python tools/translate.py                  brings all catalogues up to date, and reports: translated, fuzzy, missing
+python tools/translate.py check ko 03      says what is wrong in a catalogue (all of a language, without a number)
+python tools/translate.py build ko         writes whole notebooks into build/notebooks-ko
+"""
+
+import json
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import polib
+
+PROJECT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+#: Language -> what stands above a cell that nobody has translated yet.
+LANGUAGES = {"zh_CN": "本节尚未翻译，以下为英文原文。", "ko": "아직 번역되지 않은 부분입니다. 아래는 영어 원문입니다."}
+_REPOSITORY = r"(?<=colab\.research\.google\.com/github/)[^/\s]+/[^/\s]+(?=/blob/)"
+
+
+# Catalogues
+
+
+def read(path):
+    """A notebook, as JSON."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def english_of(cell):
+    """A cell's text, whoever publishes it: the address of the repository is not to be translated."""
+    return re.sub(_REPOSITORY, "OWNER/REPO", "".join(cell["source"]))
+
+
+def messages(notebook):
+    """What there is to translate: cell's id -> English text."""
+    return {
+        cell["id"]: english_of(cell)
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "markdown" and english_of(cell).strip()
+    }
+
+
+def catalogue_of(language, name):
+    """The path of a notebook's catalogue."""
+    return PROJECT / "translations" / language / f"{name}.po"
+
+
+def opened(path, language):
+    """A catalogue; a new one, where there is none."""
+    if path.exists():
+        return polib.pofile(str(path), wrapwidth=0)
+    catalogue = polib.POFile(wrapwidth=0)
+    catalogue.metadata = {"Language": language, "Content-Type": "text/plain; charset=UTF-8"}
+    return catalogue
+
+
+def updated(catalogue, english):
+    """The catalogue of these messages, in their order. What was a translation of another text becomes fuzzy."""
+    by_cell = {entry.msgctxt: entry for entry in catalogue}
+    by_text = {entry.msgid: entry.msgstr for entry in catalogue if "fuzzy" not in entry.flags}
+    new = polib.POFile(wrapwidth=0)
+    new.metadata = catalogue.metadata
+    for cell, text in english.items():
+        entry = by_cell.get(cell) or polib.POEntry(msgctxt=cell, msgid=text, msgstr=by_text.get(text, ""))
+        if entry.msgid != text:
+            if entry.msgstr:
+                entry.previous_msgid = entry.previous_msgid or entry.msgid
+                entry.flags = sorted({*entry.flags, "fuzzy"})
+            entry.msgid = text
+        new.append(entry)
+    return new
+
+
+def is_translated(entry):
+    """Whether an entry holds a translation of the text as it is now."""
+    return bool(entry.msgstr) and "fuzzy" not in entry.flags
+
+
+# Notebooks
+
+
+def translated(notebook, catalogue, language):
+    """A copy of a notebook with its text in another language; code and outputs as they are."""
+    texts = {entry.msgctxt: entry for entry in catalogue}
+    copy = json.loads(json.dumps(notebook))
+    copy["metadata"]["language"] = language
+    for cell in copy["cells"]:
+        if (entry := texts.get(cell["id"])) is None or cell["cell_type"] != "markdown":
+            continue
+        own = "".join(cell["source"])
+        if is_translated(entry) and entry.msgid == english_of(cell):
+            repository = re.search(_REPOSITORY, own)
+            cell["source"] = entry.msgstr.replace("OWNER/REPO", repository[0] if repository else "")
+        else:
+            cell["source"] = f"> *{LANGUAGES[language]}*\n\n{own}"
+    return copy
+
+
+# Whether a translation says the same
+
+#: What has to be the same in every language: name -> what finds it. What one has found, the next ones do not see.
+SAME = {
+    "code blocks": r"(?s)```.*?```",
+    "code": r"``[^`]+``|`[^`]+`",
+    "formulas": r"(?s)\$\$.*?\$\$|\$[^$\n]+(?:\n[^$\n]+)?\$",
+    "links": r"\]\(([^)\s]+)\)",
+    "HTML": r"</?[a-z][^>]*>",
+    "numbers": r"\d+(?:[.,]\d+)*",
+    "headings": r"(?m)^#+(?= )",
+}
+_LATIN_PUNCTUATION = {
+    "zh_CN": r"[一-鿿][,;:!?](?!\w)|[一-鿿]\.(?=\s|$)|[一-鿿]\((?![A-Za-z0-9])",
+    "ko": r"[，。；：！？、（）]",
+}
+_ENGLISH = r"(?:\b[a-z]{2,}\b[ ,]+){5}"  # six words in a row that nobody has translated
+
+
+def found(text):
+    """Name of a kind -> how often each piece of that kind stands in a text; and what is left of the text."""
+    pieces = {}
+    for name, pattern in SAME.items():
+        pieces[name] = Counter(match[match.re.groups] for match in re.finditer(pattern, text))
+        text = re.sub(pattern, "]" if name == "links" else " ", text)
+    return pieces, text
+
+
+def problems(entry, language):
+    """What is wrong with a translation, in sentences."""
+    (english, _), (own, rest) = found(entry.msgid), found(entry.msgstr)
+    said = []
+    for name in SAME:
+        lost, added = english[name] - own[name], own[name] - english[name]
+        if lost or added:
+            said.append(f"other {name}: without {sorted(lost)}, with {sorted(added)}")
+    plain = re.sub(r"\[[^\]]*\]", " ", rest)  # titles of papers stay English
+    if "## References" not in entry.msgid and (words := re.search(_ENGLISH, plain)):
+        said.append(f"English is left: {words[0].strip()!r}")
+    if mark := re.search(_LATIN_PUNCTUATION[language], rest):
+        said.append(f"punctuation of another script: {mark[0]!r}")
+    return said
+
+
+# Commands
+
+
+def update_all():
+    """Bring all catalogues up to date, and print a line about each."""
+    for language in LANGUAGES:
+        for path in NOTEBOOKS:
+            where = catalogue_of(language, path.stem)
+            catalogue = updated(opened(where, language), messages(read(path)))
+            where.parent.mkdir(parents=True, exist_ok=True)
+            catalogue.save(str(where))
+            done, fuzzy = sum(map(is_translated, catalogue)), sum("fuzzy" in entry.flags for entry in catalogue)
+            missing = len(catalogue) - done - fuzzy
+            print(f"{language:<6} {path.stem:<26} {done:>3} translated, {fuzzy} fuzzy, {missing} missing")
+
+
+def check(language, number=""):
+    """Print what is wrong; 1 if anything is."""
+    wrong = 0
+    for path in (path for path in NOTEBOOKS if path.stem.startswith(number)):
+        for entry in filter(is_translated, opened(catalogue_of(language, path.stem), language)):
+            for problem in problems(entry, language):
+                wrong += 1
+                print(f"{path.stem}, cell {entry.msgctxt}: {problem}")
+    return min(wrong, 1)
+
+
+def build(language):
+    """Write all notebooks in a language."""
+    folder = PROJECT / "build" / f"notebooks-{language.split('_')[0]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in NOTEBOOKS:
+        notebook = translated(read(path), opened(catalogue_of(language, path.stem), language), language)
+        (folder / path.name).write_text(json.dumps(notebook, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    print(f"{len(NOTEBOOKS)} notebooks are in {folder.relative_to(PROJECT)}.")
+
+
+def main(command="update", *arguments):
+    return {"update": update_all, "check": check, "build": build}[command](*arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
