@@ -1,4 +1,5 @@
 // What every page lacks for who has no mouse or no eyes: a name for what unfolds in the contents; a way to reach what scrolls by keys.
+// And for who has searched: where on the page it is.
 
 (() => {
   for (const toggle of document.querySelectorAll("summary:not([aria-label])"))
@@ -9,4 +10,7 @@
   };
   window.addEventListener("load", () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(reach));
   window.addEventListener("resize", reach);
+  // The words that were searched for. Sphinx marks them only on pages without its search, and here every page has it.
+  const marks = typeof SphinxHighlight !== "undefined" && !location.pathname.endsWith("/search.html");
+  if (marks) SphinxHighlight.highlightSearchWords();
 })();

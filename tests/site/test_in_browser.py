@@ -176,6 +176,16 @@ def test_what_a_search_has_found(open_page, scheme):
     assert faults(page) == []
 
 
+def test_a_page_that_was_found_shows_where(open_page):
+    page = open_page(f"{SITE.as_uri()}/search.html?q=horizon")
+    found(page)
+    page.locator("ul.search li a").first.click()
+    page.wait_for_load_state("load")
+    expect(page.locator("article .highlighted").first).to_contain_text(re.compile("horizon", re.IGNORECASE))
+    page.reload()
+    expect(page.locator(".highlighted")).to_have_count(0)
+
+
 @pytest.mark.parametrize("from_file", [True, False], ids=["file", "web"])
 def test_the_search_needs_no_server(new_context, web_server, from_file):
     start = SITE.as_uri() if from_file else web_server
