@@ -1,12 +1,19 @@
 """How Sphinx builds the course's website. `make site` prepares the sources first: tools/site/make_site.py."""
 
 import re
+import sys
 import tomllib
 from html import escape
 from importlib import metadata
 from pathlib import Path
 
 from docutils import nodes
+from sphinx.search import languages
+
+sys.path.insert(0, str(Path(__file__).parent))
+from search_by_pairs import SearchByPairs
+
+languages |= {"zh": SearchByPairs, "ko": SearchByPairs}
 
 _SETTINGS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -50,7 +57,7 @@ html_favicon = "_static/icon.svg"
 html_theme_options = {
     "home_page_in_toc": True,
     "navbar_persistent": [],  # the search stands beside the contents
-    "logo": {"text": "Spatial Transformer Networks", "alt_text": "Spatial Transformer Networks, a course: home"},
+    "logo": {"alt_text": "Spatial Transformer Networks, a course: home"},
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
     "show_toc_level": 2,
@@ -69,33 +76,52 @@ myst_substitutions = {"in_the_folder": _FOLDER if _PUBLISHED else "in the course
 _ADDRESS = _SETTINGS["project"]["urls"]["Website"] if _PUBLISHED else ""
 
 
+#: Language -> the folder of its pages in the site, its own name, … Front page and notebooks are in all of them.
+_LANGUAGES = tomllib.loads((Path(__file__).parents[1] / "translations" / "site.toml").read_text(encoding="utf-8"))
+
+
 def _description(doctree):
     """The first paragraph that is text, in one line."""
     for paragraph in doctree.findall(nodes.paragraph):
         text = re.sub(r"\s+", " ", paragraph.astext()).strip()
         if len(text) > 40:
             return text if len(text) <= 200 else text[:197].rsplit(" ", 1)[0] + " …"
-    return html_title
+    return ""
+
+
+def _other_languages(language, pagename):
+    """The same page in every language, as links for search engines, and for page.js, which shows them."""
+    up = "../" * (pagename.count("/") + bool(_LANGUAGES[language]["folder"]))
+    links = []
+    for own, words in _LANGUAGES.items():
+        place = up + (words["folder"] + "/" if words["folder"] else "") + pagename + ".html"
+        code, name = own.replace("_", "-"), words["name"]
+        links.append(f'<link rel="alternate" hreflang="{code}" title="{name}" href="{place}">')
+    return links
 
 
 def _about_page(app, pagename, templatename, context, doctree):
     """What a search engine and the preview of a link are told; and the scripts of a page that lives."""
     if doctree is None:
         return
-    title = re.sub("<[^>]*>", "", context.get("title") or html_title)
+    home = app.config.html_title
+    title = re.sub("<[^>]*>", "", context.get("title") or home)
     told = {
         "og:title": title,
-        "og:description": _description(doctree),
+        "og:description": _description(doctree) or home,
         "og:type": "article",
-        "og:site_name": html_title,
+        "og:site_name": home,
     }
     told["og:image"] = (_ADDRESS or "../" * pagename.count("/")) + "_static/front_page.png"
     told["og:image:alt"] = "The front page: a digit drawn by hand, and the frame through which the network looks at it"
     if _ADDRESS:
-        told["og:url"] = _ADDRESS + app.builder.get_target_uri(pagename)
+        folder = _LANGUAGES[app.config.language]["folder"]
+        told["og:url"] = _ADDRESS + (f"{folder}/" if folder else "") + app.builder.get_target_uri(pagename)
     tags = [f'<meta property="{name}" content="{escape(text)}">' for name, text in told.items()]
     tags += [f'<meta name="description" content="{escape(told["og:description"])}">']
     tags += ['<meta name="twitter:card" content="summary_large_image">']
+    if pagename == "index" or pagename.startswith("notebooks/"):
+        tags += _other_languages(app.config.language, pagename)
     context["metatags"] = context.get("metatags", "") + "\n" + "\n".join(tags)
     living = [node.astext() for node in doctree.findall(nodes.raw) if "stn-live" in node.astext()]
     if living:
@@ -117,7 +143,12 @@ def _formulas(app):
     target.write_bytes(file.locate().read_bytes())
 
 
+def _name_home(app, config):
+    config.html_theme_options["logo"]["text"] = config.project
+
+
 def setup(app):
+    app.connect("config-inited", _name_home)
     app.connect("autodoc-process-docstring", _keep_whole, priority=400)  # before napoleon
     app.connect("html-page-context", _about_page)
     app.connect("build-finished", lambda app, error: error or _formulas(app))

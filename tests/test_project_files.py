@@ -14,8 +14,13 @@ from run_python import run_python
 
 PROJECT = Path(__file__).parents[1]
 SETTINGS = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
-#: What the README says beside the site's address as long as the course is published nowhere.
-NO_SITE_YET = " (no address yet: `make stamp` fills it in, `make site` builds the site here)"
+#: What the READMEs say beside the site's address as long as the course is published nowhere.
+NO_SITE_YET = {
+    "README.md": " (no address yet: `make stamp` fills it in, `make site` builds the site here)",
+    "README.zh-CN.md": "（还没有网址：`make stamp` 会把它填上，`make site` 在你的机器上生成网站）",
+    "README.ko.md": "(아직 주소가 없습니다. `make stamp`가 주소를 채워 넣고, "
+    "`make site`는 이 컴퓨터에 사이트를 만듭니다)",
+}
 #: What conda-forge calls a package that PyPI calls otherwise.
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
 
@@ -60,8 +65,9 @@ def test_readme_names_every_notebook_and_every_make_target_it_speaks_of_exists()
         assert re.search(rf"(?m)^{target}:", makefile), target
 
 
-def test_readme_badges_name_the_one_repository():
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", NO_SITE_YET)
+def test_readme_badges_name_the_one_repository(name):
+    readme = (PROJECT / name).read_text(encoding="utf-8")
     named = re.findall(r"colab\.research\.google\.com/github/([^/\s]+/[^/\s]+)/blob", readme)
     named += re.findall(r"git clone https://github\.com/(\S+)\.git", readme)
     assert named
@@ -72,7 +78,7 @@ def test_readme_badges_name_the_one_repository():
 def copy(tmp_path):
     """A copy of what the stamp writes into, and the stamp itself."""
     shutil.copytree(PROJECT / "notebooks", tmp_path / "notebooks")
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", *NO_SITE_YET):
         shutil.copy(PROJECT / name, tmp_path)
     spec = importlib.util.spec_from_file_location("stamp_repository", PROJECT / "tools" / "stamp_repository.py")
     module = importlib.util.module_from_spec(spec)
@@ -84,19 +90,20 @@ def test_one_command_stamps_the_repository_everywhere(copy):
     folder, stamp = copy
     before = {path.name: path.read_text(encoding="utf-8") for path in folder.rglob("*.*") if path.is_file()}
     changed = stamp(folder, "some-body/some.course")
-    assert len(changed) == 2 + len(list((folder / "notebooks").glob("*.ipynb")))
+    assert len(changed) == 1 + len(NO_SITE_YET) + len(list((folder / "notebooks").glob("*.ipynb")))
     settings = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
     assert settings["tool"]["stncourse"]["repository"] == "some-body/some.course"
     addresses = settings["project"]["urls"]
     assert addresses.pop("Website") == "https://some-body.github.io/some.course/"
     assert all(re.match(r"https://github\.com/some-body/some\.course(/|$)", address) for address in addresses.values())
     old, old_site = SETTINGS["tool"]["stncourse"]["repository"], SETTINGS["project"]["urls"]["Website"]
-    for path in [folder / "pyproject.toml", folder / "README.md", *(folder / "notebooks").glob("*.ipynb")]:
+    readmes = [folder / name for name in NO_SITE_YET]
+    for path in [folder / "pyproject.toml", *readmes, *(folder / "notebooks").glob("*.ipynb")]:
         text = path.read_text(encoding="utf-8")
         assert path.suffix == ".toml" or "github/some-body/some.course/blob" in text
         back = text.replace("https://some-body.github.io/some.course/", old_site).replace("some-body/some.course", old)
-        assert back == before[path.name].replace(NO_SITE_YET, "")  # and nothing else changed
-    assert "(https://some-body.github.io/some.course/)" in (folder / "README.md").read_text(encoding="utf-8")
+        assert back == before[path.name].replace(NO_SITE_YET.get(path.name, "\0"), "")  # and nothing else changed
+    assert all("(https://some-body.github.io/some.course/)" in path.read_text(encoding="utf-8") for path in readmes)
     assert stamp(folder) == []
 
 
@@ -106,17 +113,18 @@ def test_what_is_published_nowhere_stays_so_and_can_be_so_again(copy):
     before = {path.name: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
     assert stamp(folder) == []
     stamp(folder, "some-body/course")
-    assert NO_SITE_YET not in (folder / "README.md").read_text(encoding="utf-8")
+    assert not any(words in (folder / name).read_text(encoding="utf-8") for name, words in NO_SITE_YET.items())
     stamp(folder, "OWNER/REPO")
     assert before == {path.name: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
 
 
-def test_readme_says_beside_the_sites_address_whether_it_is_one():
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("name", "none_yet"), NO_SITE_YET.items())
+def test_readme_says_beside_the_sites_address_whether_it_is_one(name, none_yet):
+    readme = (PROJECT / name).read_text(encoding="utf-8")
     published = SETTINGS["tool"]["stncourse"]["repository"] != "OWNER/REPO"
     link = f"]({SETTINGS['project']['urls']['Website']})**"
     assert link in readme
-    assert ((link + NO_SITE_YET) in readme) is not published
+    assert ((link + none_yet) in readme) is not published
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The notebooks in other languages: catalogues keep up with the English, and say the same."""
 
 import copy
+import re
 import sys
 from pathlib import Path
 
@@ -139,3 +140,20 @@ def test_code_and_outputs_are_the_same_in_every_language(language, path):
         without = [{key: value for key, value in each.items() if key != "source"} for each in (one, other)]
         assert without[0] == without[1]
         assert one["cell_type"] == "markdown" or one["source"] == other["source"]
+
+
+@pytest.mark.parametrize(("language", "name"), [("zh_CN", "README.zh-CN.md"), ("ko", "README.ko.md")])
+def test_a_readme_says_the_same_as_the_english(language, name):
+    texts = [(PROJECT / each).read_text(encoding="utf-8") for each in ("README.md", name)]
+    texts = [text.partition("\n\n")[2].partition("\n\n")[2] for text in texts]  # without title and languages
+    # The commands' and the code's comments are translated.
+    texts = [re.sub(r"(?m)^    .*$|  # .*$", "", text) for text in texts]
+    assert translate.problems(polib.POEntry(msgid=texts[0], msgstr=texts[1]), language) == []
+
+
+def test_commands_in_a_readme_are_the_english_ones():
+    def commands(name):
+        lines = re.findall(r"(?m)^    (.*)$", (PROJECT / name).read_text(encoding="utf-8"))
+        return [line.split()[:2] for line in lines if line.startswith(("make", "pip", "conda", "python", "jupyter"))]
+
+    assert commands("README.md") == commands("README.zh-CN.md") == commands("README.ko.md")

@@ -1,4 +1,4 @@
-"""Write where the course is published into pyproject.toml, and from there into the README and every notebook.
+"""Write where the course is published into pyproject.toml, and from there into the READMEs and every notebook.
 
 python tools/stamp_repository.py owner/repo
 python tools/stamp_repository.py                 (writes the one in pyproject.toml everywhere again)
@@ -20,8 +20,13 @@ PLACES = (
 SETTINGS = (r'(?m)^(repository = ")[^"]*(?=")', r'(?m)^(\w+ = "https://github\.com/)[^/\s"]+/[^/\s"]+')
 
 NOWHERE = "OWNER/REPO"  # as long as the course is published nowhere
-#: What the README says beside the site's address as long as there is none.
-NO_SITE_YET = " (no address yet: `make stamp` fills it in, `make site` builds the site here)"
+#: What the READMEs say beside the site's address as long as there is none.
+NO_SITE_YET = {
+    "README.md": " (no address yet: `make stamp` fills it in, `make site` builds the site here)",
+    "README.zh-CN.md": "（还没有网址：`make stamp` 会把它填上，`make site` 在你的机器上生成网站）",
+    "README.ko.md": "(아직 주소가 없습니다. `make stamp`가 주소를 채워 넣고, "
+    "`make site`는 이 컴퓨터에 사이트를 만듭니다)",
+}
 
 
 def website(repository):
@@ -43,15 +48,16 @@ def stamp(project, repository=None):
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise ValueError(f"repository: expected owner/repo, got {repository!r}")
     changed = []
-    for path in [settings, project / "README.md", *sorted((project / "notebooks").glob("*.ipynb"))]:
+    for path in [settings, *(project / name for name in NO_SITE_YET), *sorted((project / "notebooks").glob("*.ipynb"))]:
         text = before = path.read_text(encoding="utf-8")
         for place in SETTINGS if path == settings else PLACES:
             text = re.sub(place, rf"\g<1>{repository}", text)
         text = text.replace(told["project"]["urls"]["Website"], website(repository))
         link = f"]({website(repository)})**"
-        text = text.replace(link + NO_SITE_YET, link)
+        none_yet = link + NO_SITE_YET.get(path.name, "")
+        text = text.replace(none_yet, link)
         if repository == NOWHERE:
-            text = text.replace(link, link + NO_SITE_YET)
+            text = text.replace(link, none_yet)
         if text != before:
             path.write_text(text, encoding="utf-8")
             changed.append(path.name)

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-sys.path[:0] = [str(PROJECT / "tools" / "site"), str(PROJECT / "tests" / "browser")]
+sys.path[:0] = [str(PROJECT / name) for name in ("tools/site", "tests/browser", "docs")]
 
 import lab  # noqa: E402
 
 SITE = PROJECT / "build" / "site"
 #: Pages that somebody reads, all but the one that shows what a search has found.
 PAGES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html") if path.name != "search.html")
+#: Folder of a language in the site -> the language.
+LANGUAGES = {"": "en", "zh": "zh-CN", "ko": "ko"}
+ENGLISH = [name for name in PAGES if name.split("/")[0] not in LANGUAGES]
 
 
 @pytest.fixture(scope="session")

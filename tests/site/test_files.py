@@ -1,5 +1,6 @@
 """The built site's files: every link and anchor, what a page says of itself, and that it has all of the course."""
 
+import doctest
 import functools
 import json
 import re
@@ -8,10 +9,11 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
+import search_by_pairs
 from living import WIDGET
 
 import stncourse
-from conftest import PAGES, PROJECT, SITE
+from conftest import ENGLISH, LANGUAGES, PAGES, PROJECT, SITE
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 
@@ -64,9 +66,10 @@ def target(name, link):
 
 
 def test_the_whole_course_is_there():
-    assert {f"notebooks/{path.stem}.html" for path in NOTEBOOKS} <= set(PAGES)
+    for folder in LANGUAGES:
+        assert {f"{folder}/notebooks/{path.stem}.html".lstrip("/") for path in NOTEBOOKS} <= set(PAGES)
     assert {"index.html", "teach.html", "cookbook.html", "results.html", "changelog.html"} <= set(PAGES)
-    assert sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file()) < 30e6
+    assert sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file()) < 60e6
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -93,9 +96,10 @@ def test_nothing_is_loaded_from_elsewhere(name):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_says_what_it_is(name):
     page = read(name)
-    assert page.html["lang"] == "en"
+    language = LANGUAGES.get(name.split("/")[0], "en")
+    assert page.html["lang"] == language
     assert re.search(r"<title>[^<]{8,}</title>", page.text)
-    assert 40 < len(page.meta["description"]) <= 202
+    assert (40 if language == "en" else 20) < len(page.meta["description"]) <= 202
     for told in ("og:title", "og:description", "og:image", "og:image:alt", "twitter:card"):
         assert page.meta[told].strip(), told
     picture = target(name, page.meta["og:image"])
@@ -105,6 +109,19 @@ def test_a_page_says_what_it_is(name):
 @pytest.mark.parametrize("name", PAGES)
 def test_every_picture_has_its_words(name):
     assert [image for image in read(name).images if not (image.get("alt") or "").strip()] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("folder", ["zh", "ko"])
+def test_a_notebook_is_the_same_in_every_language_but_for_its_text(path, folder):
+    own, english = (read(f"{place}notebooks/{path.stem}.html").text for place in (f"{folder}/", ""))
+    for pattern in (r'data-kind="\w+"', r'class="[^"]*\btag_answer\b', r"<h2>", r"<mjx|class=\"math"):
+        assert len(re.findall(pattern, own)) == len(re.findall(pattern, english)), pattern
+    alternatives = [re.findall(r'rel="alternate" hreflang="([\w-]+)"', text) for text in (own, english)]
+    assert alternatives == [list(LANGUAGES.values())] * 2
+    assert f'"../../files/{path.name}"' in own
+    assert "尚未翻译" not in own
+    assert "번역되지" not in own
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -155,7 +172,7 @@ def test_a_playground_starts_as_its_cell_says():
 
 
 def test_every_public_name_is_in_the_reference_and_notebooks_link_to_it():
-    anchors = {name: page for page in PAGES if page.startswith("reference/") for name in read(page).anchors}
+    anchors = {name: page for page in ENGLISH if page.startswith("reference/") for name in read(page).anchors}
     for name in stncourse.__all__:
         assert f"stncourse.{name}" in anchors, name
     for path in NOTEBOOKS:
@@ -169,3 +186,8 @@ def test_a_comment_with_a_colon_is_no_type():
 
 def test_a_docstring_has_its_convention():
     assert "Convention" in read("reference/transformer.html").text
+
+
+def test_chinese_and_korean_are_found_by_pairs_of_signs():
+    assert doctest.testmod(search_by_pairs).attempted == 1
+    assert doctest.testmod(search_by_pairs).failed == 0

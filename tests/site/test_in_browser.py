@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from conftest import PAGES, SITE
+from conftest import ENGLISH, LANGUAGES, PAGES, SITE
 
 NO_REQUESTS = {"preload": False}  # axe would read the style sheets again, which a browser refuses from file://
 PHONE, LAPTOP = {"width": 390, "height": 800}, {"width": 1366, "height": 768}
@@ -48,8 +48,20 @@ def test_axe_sees_faults(open_page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [LAPTOP, PHONE], ids=["laptop", "phone"])
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", ENGLISH)
 def test_a_page(open_page, name, viewport, scheme):
+    look_at(open_page, name, viewport, scheme)
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in ENGLISH])
+def test_a_page_in_another_language(open_page, name):
+    """Its pictures and its layout are those of the English page: two looks at each are enough, one at a time."""
+    number = PAGES.index(name)
+    page = look_at(open_page, name, (LAPTOP, PHONE)[number % 2], ("light", "dark")[number // 2 % 2])
+    assert page.locator(".stn-languages").input_value() == LANGUAGES[name.split("/")[0]]
+
+
+def look_at(open_page, name, viewport, scheme):
     page = open_page(name, viewport=viewport, color_scheme=scheme)
     settled(page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
@@ -61,9 +73,10 @@ def test_a_page(open_page, name, viewport, scheme):
     assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth)")
     assert page.evaluate(SQUEEZED) == []
     assert faults(page) == []
+    return page
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if "stn-live" in (SITE / name).read_text(encoding="utf-8")])
+@pytest.mark.parametrize("name", [name for name in ENGLISH if "stn-live" in (SITE / name).read_text(encoding="utf-8")])
 def test_living_pictures_live(open_page, name):
     page = open_page(name)
     settled(page)
@@ -174,6 +187,28 @@ def test_what_a_search_has_found(open_page, scheme):
     assert len(found(page)) > 10
     assert page.locator(".highlighted").count() >= 1
     assert faults(page) == []
+
+
+@pytest.mark.parametrize(("folder", "word"), [("zh", "采样"), ("zh", "grid_sample"), ("ko", "격자")])
+def test_the_search_in_another_language(open_page, folder, word):
+    page = open_page(f"{SITE.as_uri()}/{folder}/search.html?q={word}")
+    expect(page.locator("ul.search li").first).to_be_visible(timeout=60_000)
+    page.wait_for_function("document.querySelector('#search-progress') === null || Search._pulse_status < 0")
+    assert page.locator("ul.search li").count() >= 3
+
+
+def test_the_language_is_changed_and_the_place_is_kept(open_page):
+    page = open_page("notebooks/04_sampler.html")
+    third = "document.querySelectorAll('article section')[3]"
+    page.evaluate(f"{third}.scrollIntoView()")
+    page.locator(".stn-languages").select_option("ko")
+    page.wait_for_url("**/ko/notebooks/04_sampler.html#section-3")
+    page.wait_for_function(f"Math.abs({third}.getBoundingClientRect().top) < 120")
+    page.locator(".stn-languages").select_option("en")
+    page.wait_for_url(f"{SITE.as_uri()}/notebooks/04_sampler.html#section-3")
+    page = open_page("zh/index.html")
+    page.locator(".stn-languages").select_option("ko")
+    page.wait_for_url("**/ko/index.html")
 
 
 def test_a_page_that_was_found_shows_where(open_page):
