@@ -1,7 +1,9 @@
 """The notebooks in other languages: catalogues keep up with the English, and say the same."""
 
 import copy
+import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -140,6 +142,32 @@ def test_code_and_outputs_are_the_same_in_every_language(language, path):
         without = [{key: value for key, value in each.items() if key != "source"} for each in (one, other)]
         assert without[0] == without[1]
         assert one["cell_type"] == "markdown" or one["source"] == other["source"]
+
+
+@pytest.mark.parametrize("language", translate.LANGUAGES)
+def test_a_built_notebook_passes_nbval(language, tmp_path):
+    path = translate.NOTEBOOKS[0]
+    catalogue = translate.opened(translate.catalogue_of(language, path.stem), language)
+    own = tmp_path / path.name
+    own.write_text(json.dumps(translate.translated(translate.read(path), catalogue, language)), encoding="utf-8")
+    options = [
+        "--nbval",
+        f"--nbval-sanitize-with={PROJECT / 'tests' / 'nbval_sanitize.cfg'}",
+        "--nbval-cell-timeout=300",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:cacheprovider",
+        f"--rootdir={tmp_path}",
+    ]
+    run = subprocess.run([*command, *options, str(own)], capture_output=True, text=True, cwd=tmp_path, timeout=600)
+    assert run.returncode == 0, run.stdout[-3000:]
 
 
 @pytest.mark.parametrize(("language", "name"), [("zh_CN", "README.zh-CN.md"), ("ko", "README.ko.md")])
