@@ -3,13 +3,13 @@
 import copy
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import polib
 import pytest
+from run_python import run_python
 
 PROJECT = Path(__file__).parents[1]
 sys.path.insert(0, str(PROJECT / "tools"))
@@ -155,19 +155,8 @@ def test_a_built_notebook_passes_nbval(language, tmp_path):
         f"--nbval-sanitize-with={PROJECT / 'tests' / 'nbval_sanitize.cfg'}",
         "--nbval-cell-timeout=300",
     ]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:xdist",
-        "-p",
-        "no:cacheprovider",
-        f"--rootdir={tmp_path}",
-    ]
-    run = subprocess.run([*command, *options, str(own)], capture_output=True, text=True, cwd=tmp_path, timeout=600)
-    assert run.returncode == 0, run.stdout[-3000:]
+    alone = ["-q", "-p", "no:xdist", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
+    run_python("-m", "pytest", *alone, *options, own, cwd=tmp_path)
 
 
 @pytest.mark.parametrize(("language", "name"), [("zh_CN", "README.zh-CN.md"), ("ko", "README.ko.md")])
