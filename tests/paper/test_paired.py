@@ -173,7 +173,7 @@ def noted(tmp_path, change=lambda run: None):
 
 def test_a_cell_tells_which_digits_it_got_wrong(tmp_path):
     path, wrong = noted(tmp_path)
-    assert torch.equal(wrong_of(read_cell(path)), wrong[None])
+    assert torch.equal(wrong_of(read_cell(path))[0], wrong)
     assert wrong_of(load_table1()["FCN", "R"]) is None
 
 
