@@ -105,6 +105,8 @@ def test_interrupted_it_keeps_what_it_has_and_goes_on(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Whoever runs the tests by nohup, or behind a &, has Ctrl-C ignored: in what is started here as well.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     out = folder.parent / "out"
     deadline = time.monotonic() + 300
