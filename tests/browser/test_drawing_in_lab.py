@@ -103,7 +103,7 @@ def test_what_is_drawn_is_the_image_in_python(drawn):
     first = drawn.assert_is_in_python(1)
 
     drawn.run(2)
-    drawn.page.wait_for_timeout(1000)
+    until(drawn.notebook.busy, "the kernel is at work")
     drawn.move_frame("ArrowUp", "ArrowUp")  # and the network no longer follows
     drawn.root.get_by_role("button", name="draw a digit").click()
     drawn.draw(1, height=16, centre=(34, 20))
