@@ -53,6 +53,11 @@ def test_a_cell_that_has_changed_is_fuzzy_and_is_shown_in_english(catalogue):
     for cells in (before, translate.translated(changed, new, "zh_CN")["cells"]):
         assert cells[0]["source"] == "取景框一个。"
         assert cells[1]["source"] == f"> *{translate.LANGUAGES['zh_CN']}*\n\nThree frames."
+    unknown = copy.deepcopy(NOTEBOOK)
+    unknown["cells"].append(cell("e", "New."))  # of which the catalogue has not heard
+    assert translate.translated(unknown, catalogue, "ko")["cells"][-1]["source"].startswith(
+        f"> *{translate.LANGUAGES['ko']}"
+    )
     again = translate.updated(new, translate.messages(NOTEBOOK))  # only mended by hand, and seen by somebody
     assert not translate.is_translated(again[1])
 

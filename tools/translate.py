@@ -87,10 +87,10 @@ def translated(notebook, catalogue, language):
     copy = json.loads(json.dumps(notebook))
     copy["metadata"]["language"] = language
     for cell in copy["cells"]:
-        if (entry := texts.get(cell["id"])) is None or cell["cell_type"] != "markdown":
+        entry, own = texts.get(cell["id"]), "".join(cell["source"])
+        if cell["cell_type"] != "markdown" or not own.strip():
             continue
-        own = "".join(cell["source"])
-        if is_translated(entry) and entry.msgid == english_of(cell):
+        if entry and is_translated(entry) and entry.msgid == english_of(cell):
             repository = re.search(_REPOSITORY, own)
             cell["source"] = entry.msgstr.replace("OWNER/REPO", repository[0] if repository else "")
         else:
@@ -110,11 +110,11 @@ SAME = {
     "numbers": r"\d+(?:[.,]\d+)*",
     "headings": r"(?m)^#+(?= )",
 }
-_LATIN_PUNCTUATION = {
+_FOREIGN_PUNCTUATION = {
     "zh_CN": r"[一-鿿][,;:!?](?!\w)|[一-鿿]\.(?=\s|$)|[一-鿿]\((?![A-Za-z0-9])",
     "ko": r"[，。；：！？、（）]",
 }
-_ENGLISH = r"(?:\b[a-z]{2,}\b[ ,]+){5}"  # six words in a row that nobody has translated
+_ENGLISH = r"(?:\b[a-z]{2,}\b[ ,]+){5}"  # words in a row that nobody has translated
 
 
 def found(text):
@@ -137,7 +137,7 @@ def problems(entry, language):
     plain = re.sub(r"\[[^\]]*\]", " ", rest)  # titles of papers stay English
     if "## References" not in entry.msgid and (words := re.search(_ENGLISH, plain)):
         said.append(f"English is left: {words[0].strip()!r}")
-    if mark := re.search(_LATIN_PUNCTUATION[language], rest):
+    if mark := re.search(_FOREIGN_PUNCTUATION[language], rest):
         said.append(f"punctuation of another script: {mark[0]!r}")
     return said
 

@@ -15,8 +15,8 @@
   const links = [...document.querySelectorAll("link[rel=alternate][hreflang]")];
   if (links.length) {
     const menu = Object.assign(document.createElement("select"), { className: "stn-languages", ariaLabel: "Language" });
-    for (const { title, hreflang } of links)
-      menu.add(new Option(title, hreflang, hreflang === document.documentElement.lang, hreflang === document.documentElement.lang));
+    for (const { title, hreflang } of links) menu.add(new Option(title, hreflang));
+    menu.value = document.documentElement.lang;
     menu.addEventListener("change", () => {
       const here = sections.findLastIndex((section) => section.getBoundingClientRect().top < innerHeight / 2);
       location.href = links[menu.selectedIndex].href + (scrollY > 100 && here > 0 ? `#section-${here}` : "");

@@ -58,10 +58,10 @@ def _images_and_numbers(images, like):
         like = images if like is None else like
         images = images.images
     sets = sets_with(images) if like is None else []
-    if isinstance(images, np.ndarray) and images.dtype == np.uint8:
-        images = torch.from_numpy(np.array(images, order="C"))  # copied: it may be read-only, or run backwards
     if isinstance(images, np.ndarray):
-        raise TypeError(f"images: expected raw uint8 images, got {_check.describe(images)}")
+        if images.dtype != np.uint8:
+            raise TypeError(f"images: expected raw uint8 images, got {_check.describe(images)}")
+        images = torch.from_numpy(np.array(images, order="C"))  # copied: it may be read-only, or run backwards
     _check.tensor("images", images, "N C H W", floating=False)
     if images.dtype != torch.uint8 or images.is_meta:
         raise TypeError(f"images: expected raw uint8 images in memory, got {_check.describe(images)}")

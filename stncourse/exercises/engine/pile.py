@@ -149,9 +149,8 @@ class Pile:
         for path, name in self.names.items():
             mark = self._mark(path)
             row = grades.rows.get(name, {})
-            if (
-                again or row.get("of") != mark or row.get("status") != GRADED
-            ):  # what could not be graded may be better now
+            is_graded = row.get("of") == mark and row.get("status") == GRADED
+            if again or not is_graded:  # what could not be graded may be better now
                 waiting.append((path, name, mark))
         done = len(self.names) - len(waiting)
         with (
