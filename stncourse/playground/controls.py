@@ -1,6 +1,7 @@
 """The θ playground's controls, in groups. Those of θ show a :class:`Pose` and tell it what the hand does."""
 
 import random
+import time
 
 import ipywidgets as widgets
 import torch
@@ -18,6 +19,37 @@ _CHOOSE = "choose …"
 _NARROW = {"width": "330px"}
 _WRAP = {"display": "flex", "flex_flow": "row wrap"}
 _SAME = 1e-6  #: a slider that moved less has not been moved
+_LATE = 1  #: seconds after which no browser reports any more where a slider was put
+
+
+class _Slider(widgets.FloatSlider):
+    """A slider that may be put somewhere many times a second.
+
+    A browser rounds each place to a step, in floats, and reports that as if a hand had moved the slider. Where the
+    kernel was busy, such a report comes when the slider is somewhere else already: it must not bring it back.
+    """
+
+    def __init__(self, **keywords):
+        self._places, self._last = [], 0.0
+        super().__init__(**keywords)
+
+    def put(self, place):
+        """Move it; the browser's reports of it are no moves."""
+        now = time.monotonic()
+        self._places = [*(self._places if now - self._last < _LATE else []), place]
+        self.value, self._last = place, now
+
+    def set_state(self, sync_data):
+        """What the browser reports."""
+        if self._is_old(sync_data.get("value", self.value)):
+            sync_data = {name: value for name, value in sync_data.items() if name != "value"}
+            self.send_state("value")
+        super().set_state(sync_data)
+
+    def _is_old(self, value):
+        if not self._places or time.monotonic() - self._last > _LATE or abs(value - self.value) < _SAME:
+            return False
+        return any(abs(value - place) < _SAME for place in self._places)
 
 
 class Sliders:
@@ -25,7 +57,7 @@ class Sliders:
 
     def __init__(self, pose):
         self.sliders = {
-            name: widgets.FloatSlider(
+            name: _Slider(
                 description=text, min=LIMITS[name][0], max=LIMITS[name][1], step=STEPS[name],
                 readout_format=".0f" if name == "rotation" else ".2f", layout=_NARROW,
                 style={"description_width": "90px"},
@@ -47,7 +79,7 @@ class Sliders:
             step = round(round(pose.parameters[name] / slider.step) * slider.step, 2)
             at_its_place = (abs(slider.value - place) < _SAME for place in (step, pose.parameters[name]))
             if not any(at_its_place):
-                slider.value = step
+                slider.put(step)
 
     def _on_move(self, change):
         # A browser counts steps in floats, and reports 0.8000000000000003 for the 0.8 that it was given: not a move.

@@ -4,6 +4,7 @@ import html
 import io
 import math
 import re
+import time
 
 import ipywidgets
 import numpy as np
@@ -126,6 +127,25 @@ def test_the_rounding_of_a_browser_is_no_move(playground):
     playground.sliders["scale_x"].value += 3e-16
     playground.sliders["scale_y"].value -= 1e-12
     assert playground.settings.theta == theta
+
+
+def test_what_a_browser_reports_late_is_no_move(playground, monkeypatch):
+    """It rounds each place that a slider is put to, and reports it: after a busy moment, when it is somewhere else."""
+    slider = playground.sliders["scale_x"]
+    for scale in (0.8, 0.7, 0.6):
+        playground.pose.put((scale, 0, 0, 0, 1, 0))
+    for late in (0.8000000000000003, 0.7000000000000002, 0.6000000000000001):
+        slider.set_state({"value": late})
+        assert playground.settings.theta == pytest.approx((0.6, 0, 0, 0, 1, 0), abs=1e-12)
+        assert slider.value == pytest.approx(0.6, abs=1e-12)
+    slider.value = 0.7  # a program's: no browser's
+    assert playground.settings.theta == pytest.approx((0.7, 0, 0, 0, 1, 0))
+    slider.set_state({"value": 0.55})  # a hand's
+    assert playground.settings.theta == pytest.approx((0.55, 0, 0, 0, 1, 0))
+    now = time.monotonic() + 2
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    slider.set_state({"value": 0.8000000000000003})  # a hand's, on a place where it was put some time ago
+    assert playground.settings.theta == pytest.approx((0.8, 0, 0, 0, 1, 0))
 
 
 def test_moving_one_slider_keeps_what_the_others_stand_for_exactly(playground):
