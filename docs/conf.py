@@ -126,7 +126,9 @@ def _about_page(app, pagename, templatename, context, doctree):
     living = [node.astext() for node in doctree.findall(nodes.raw) if "stn-live" in node.astext()]
     if living:
         networks = sorted(set(re.findall(r'"network": "(\w+)"', "".join(living))))
-        for script in ("playground.js", *(f"network-{name}.js" for name in networks), "site.js"):
+        language = app.config.language
+        words = [] if language == "en" else [f"words-{language}.js"]
+        for script in ("playground.js", *words, *(f"network-{name}.js" for name in networks), "site.js"):
             app.add_js_file(script, loading_method="defer", priority=800)
 
 

@@ -1,22 +1,34 @@
-"""The notebooks in other languages: gettext catalogues in translations/, a message for each markdown cell.
+"""The course in other languages: gettext catalogues in translations/.
+
+A catalogue for each notebook has a message for each markdown cell; another, of what the package itself says to a
+student, is shipped with it (stncourse/assets/languages).
 
 python tools/translate.py                  brings all catalogues up to date, and reports: translated, fuzzy, missing
 python tools/translate.py check ko 03      says what is wrong in a catalogue (all of a language, without a number)
 python tools/translate.py build ko         writes whole notebooks into build/notebooks-ko
 """
 
+import difflib
 import json
 import re
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
 import polib
 
 PROJECT = Path(__file__).parents[1]
+sys.path.insert(0, str(PROJECT))  # in front of one that is installed
+
+import package_words  # noqa: E402
+
+from stncourse._language import Words  # noqa: E402
+
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+_SITE = tomllib.loads((PROJECT / "translations" / "site.toml").read_text(encoding="utf-8"))
 #: Language -> what stands above a cell that nobody has translated yet.
-LANGUAGES = {"zh_CN": "本节尚未翻译，以下为英文原文。", "ko": "아직 번역되지 않은 부분입니다. 아래는 영어 원문입니다."}
+LANGUAGES = {language: words["untranslated"] for language, words in _SITE.items() if "untranslated" in words}
 _REPOSITORY = r"(?<=colab\.research\.google\.com/github/)[^/\s]+/[^/\s]+(?=/blob/)"
 
 
@@ -40,6 +52,10 @@ def messages(notebook):
         for cell in notebook["cells"]
         if cell["cell_type"] == "markdown" and english_of(cell).strip()
     }
+
+
+#: The name of the catalogue of what the package itself says.
+WORDS = "stncourse"
 
 
 def catalogue_of(language, name):
@@ -73,6 +89,24 @@ def updated(catalogue, english):
     return new
 
 
+def updated_words(catalogue, messages):
+    """The catalogue of what the package says: message -> where. A message that is new has the translation of the most
+    similar one that is gone, as fuzzy."""
+    old = {entry.msgid: entry for entry in catalogue}
+    gone = [text for text in old if text not in messages and old[text].msgstr]
+    new = polib.POFile(wrapwidth=0)
+    new.metadata = catalogue.metadata
+    for text, places in messages.items():
+        entry = old.get(text)
+        if entry is None:
+            entry = polib.POEntry(msgid=text)
+            if close := difflib.get_close_matches(text, gone, 1, cutoff=0.7):
+                entry.msgstr, entry.previous_msgid, entry.flags = old[close[0]].msgstr, close[0], ["fuzzy"]
+        entry.occurrences = [(place, "") for place in places]
+        new.append(entry)
+    return new
+
+
 def is_translated(entry):
     """Whether an entry holds a translation of the text as it is now."""
     return bool(entry.msgstr) and "fuzzy" not in entry.flags
@@ -86,7 +120,10 @@ def translated(notebook, catalogue, language):
     texts = {entry.msgctxt: entry for entry in catalogue}
     copy = json.loads(json.dumps(notebook))
     copy["metadata"]["language"] = language
+    words = Words(shipped(language)["page"] | shipped(language)["python"])
     for cell in copy["cells"]:
+        for output in cell.get("outputs", ()):
+            _say(output, words)
         entry, own = texts.get(cell["id"]), "".join(cell["source"])
         if cell["cell_type"] != "markdown" or not own.strip():
             continue
@@ -96,6 +133,35 @@ def translated(notebook, catalogue, language):
         else:
             cell["source"] = f"> *{LANGUAGES[language]}*\n\n{own}"
     return copy
+
+
+def _say(output, words):
+    """Put into a stored output what the package would say in another language. What a cell prints is its own."""
+    data = output.get("data", {})
+    if "text/html" in data:
+        data["text/html"] = words.said_html("".join(data["text/html"]))
+    if "text/html" in data or "image/png" in data:
+        data["text/plain"] = "\n".join(map(words.said, "".join(data["text/plain"]).split("\n")))
+    for shown in output.get("metadata", {}).values():
+        if isinstance(shown, dict) and "alt" in shown:
+            shown["alt"] = words.said(shown["alt"])
+
+
+# What the package says
+
+
+def shipped(language):
+    """What the package is told of a language: English -> translation, for "page", what a browser says, and "python"."""
+    parts = {"page": {}, "python": {}}
+    for entry in filter(is_translated, opened(catalogue_of(language, WORDS), language)):
+        by_page = any(place.startswith("page") for place, _ in entry.occurrences)
+        parts["page" if by_page else "python"][entry.msgid] = entry.msgstr
+    return parts
+
+
+def shipped_file(language):
+    """Where the package has it."""
+    return PROJECT / "stncourse" / "assets" / "languages" / f"{language}.json"
 
 
 # Whether a translation says the same
@@ -142,30 +208,49 @@ def problems(entry, language):
     return said
 
 
+def problems_of_words(entry, language):
+    """The same for what the package says: holes may be left out (a plural's s), but not invented."""
+    holes = r"\{\d+\}"
+    without = polib.POEntry(msgid=re.sub(holes, " ", entry.msgid), msgstr=re.sub(holes, " ", entry.msgstr))
+    added = sorted({*re.findall(holes, entry.msgstr)} - {*re.findall(holes, entry.msgid)})
+    return [*problems(without, language), *([f"other holes: with {added}"] if added else [])]
+
+
 # Commands
 
 
 def update_all():
-    """Bring all catalogues up to date, and print a line about each."""
+    """Bring all catalogues up to date, and what is shipped of them, and print a line about each."""
+    said = package_words.all_messages()
     for language in LANGUAGES:
         for path in NOTEBOOKS:
             where = catalogue_of(language, path.stem)
-            catalogue = updated(opened(where, language), messages(read(path)))
-            where.parent.mkdir(parents=True, exist_ok=True)
-            catalogue.save(str(where))
-            done, fuzzy = sum(map(is_translated, catalogue)), sum("fuzzy" in entry.flags for entry in catalogue)
-            missing = len(catalogue) - done - fuzzy
-            print(f"{language:<6} {path.stem:<26} {done:>3} translated, {fuzzy} fuzzy, {missing} missing")
+            _save(updated(opened(where, language), messages(read(path))), where, language)
+        where = catalogue_of(language, WORDS)
+        _save(updated_words(opened(where, language), said), where, language)
+        file = shipped_file(language)
+        file.parent.mkdir(exist_ok=True)
+        text = json.dumps(shipped(language), ensure_ascii=False, indent=0)
+        file.write_text(text + "\n", encoding="utf-8")
+
+
+def _save(catalogue, where, language):
+    where.parent.mkdir(parents=True, exist_ok=True)
+    catalogue.save(str(where))
+    done, fuzzy = sum(map(is_translated, catalogue)), sum("fuzzy" in entry.flags for entry in catalogue)
+    missing = len(catalogue) - done - fuzzy
+    print(f"{language:<6} {where.stem:<26} {done:>4} translated, {fuzzy} fuzzy, {missing} missing")
 
 
 def check(language, number=""):
     """Print what is wrong; 1 if anything is."""
     wrong = 0
-    for path in (path for path in NOTEBOOKS if path.stem.startswith(number)):
-        for entry in filter(is_translated, opened(catalogue_of(language, path.stem), language)):
-            for problem in problems(entry, language):
+    for name in (name for name in (*(path.stem for path in NOTEBOOKS), WORDS) if name.startswith(number)):
+        for entry in filter(is_translated, opened(catalogue_of(language, name), language)):
+            found_in = problems_of_words(entry, language) if name == WORDS else problems(entry, language)
+            for problem in found_in:
                 wrong += 1
-                print(f"{path.stem}, cell {entry.msgctxt}: {problem}")
+                print(f"{name}, {entry.msgctxt or entry.msgid!r}: {problem}")
     return min(wrong, 1)
 
 

@@ -1,5 +1,6 @@
 // Brings the living pictures of a page to life: STN (playground.js, made of the package's scripts) has what draws them. A page
-// is told by the JSON beside each what it is; a network's weights are a script of their own, which several pages share.
+// is told by the JSON beside each what it is; a network's weights are a script of their own, which several pages share, and so
+// are the words of a language.
 
 (() => {
   const asView = (array) => new DataView(array.buffer);
@@ -55,6 +56,7 @@
   for (const root of document.querySelectorAll(".stn-live")) {
     const { kind } = root.dataset, told = JSON.parse(root.querySelector("script").textContent);
     root.replaceChildren();
+    STN.speak(root, STN.words);
     MAKE[kind](root, told);
     root.dataset.alive = "";
   }

@@ -1,6 +1,7 @@
 // Guess, then see. The reader commits, and only then the page learns the truth. See guess.py; the kinds of guesses are
 // in guesses/, asked.js says what each of them is.
 
+import { speak } from "../browser/language.js";
 import { choiceIn, numberIn } from "./guesses/asked.js";
 import { curveIn } from "./guesses/curve.js";
 import { ghostIn } from "./guesses/ghost.js";
@@ -123,6 +124,7 @@ export function guessIn(element, { question, kind, scene }, { commit, again }) {
 
 // In a notebook: an anywidget.
 function render({ model, el }) {
+  speak(el, model.get("words"));
   const set = (changes) => {
     model.set(changes);
     model.save_changes();

@@ -1,10 +1,11 @@
 """Guess, then see: a prediction that the reader makes before the truth is shown. The page's part is in ``guess.js``."""
 
-import anywidget
 import traitlets
 
 from stncourse import _check
+from stncourse._language import for_page, said
 from stncourse.browser.scripts import joined
+from stncourse.browser.spoken import SpokenWidget
 from stncourse.exercises.engine.progress import kept_guess, record_guess
 from stncourse.exercises.engine.safe_text import readable
 from stncourse.exercises.guesses.asked import Choice, Number
@@ -105,7 +106,7 @@ def guess(
     return Guess(question, name, kind, value if callable(value) else kind.truth(value), because)
 
 
-class Guess(anywidget.AnyWidget):
+class Guess(SpokenWidget):
     """See :func:`guess`."""
 
     _esm = joined("exercises/guess.js")
@@ -121,7 +122,9 @@ class Guess(anywidget.AnyWidget):
         self.name, self._kind, self._because = name, kind, because
         self._truth, self._is_known = truth, not callable(truth)
         self._asked = f"{kind.kind}: {question}"  # kept beside the guess: another question needs a guess of its own
-        super().__init__(question=question, kind=kind.kind, scene=kind.scene, committed=self._kept())
+        own = {text: said(text) for text in (question, because, *kind.scene.get("choices", ()))}
+        words = for_page() | {text: words for text, words in own.items() if words != text}
+        super().__init__(words=words, question=question, kind=kind.kind, scene=kind.scene, committed=self._kept())
         self._is_open = True  # from here on, what is committed is a guess that somebody makes
 
     def __repr__(self):

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from stncourse import _check
+from stncourse._language import said
+from stncourse.figures.said_on import said_on
 from stncourse.figures.shown import as_tensor, shown
 
 #: Colours that stay apart for colour-blind eyes (Okabe and Ito), and the mark of each line besides.
@@ -47,11 +49,13 @@ class Figure(matplotlib.figure.Figure):
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=_FILE_DPI)
+        with said_on(self):
+            self.savefig(buffer, format="png", dpi=_FILE_DPI)
         width, height = (round(inches * _SCREEN_DPI) for inches in self.get_size_inches())
         # JupyterLab shows the first line of a folded output: it must not tell what is to be guessed.
-        data = {"image/png": base64.b64encode(_small_png(buffer)).decode(), "text/plain": f"Figure:\n{self.alt}"}
-        return data, {"image/png": {"width": width, "height": height, "alt": self.alt}}
+        alt, title = said(self.alt), said("Figure:")
+        data = {"image/png": base64.b64encode(_small_png(buffer)).decode(), "text/plain": f"{title}\n{alt}"}
+        return data, {"image/png": {"width": width, "height": height, "alt": alt}}
 
 
 def checked_size(width, height):

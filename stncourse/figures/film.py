@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from stncourse import _check, _files
+from stncourse._language import language, said, words
 from stncourse.figures.curves import recorded_theta
 from stncourse.figures.figure import (
     FRAME_COLOR,
@@ -76,15 +77,19 @@ class Film:
         pictures = ["data:image/png;base64," + base64.b64encode(_png(frame)).decode() for frame in self._reduced()]
         name = "film-" + hashlib.sha256("".join(pictures).encode()).hexdigest()[:12]
         player = resources.files("stncourse.figures").joinpath("film.html").read_text(encoding="utf-8")
+        player = words(language()).said_html(player)
+        titles = list(map(said, self.titles))
         return string.Template(player).substitute(
             name=name,
-            alt=html.escape(self.alt, quote=True),
+            alt=html.escape(said(self.alt), quote=True),
+            play=said("Play"),
+            stop=said("Pause"),
             width=round(self.frames[0].width * _SCREEN_DPI / _DPI),
             last=pictures[-1],
             end=len(pictures) - 1,
-            title=html.escape(self.titles[-1]),
+            title=html.escape(titles[-1]),
             pictures=_as_script(pictures),
-            titles=_as_script(self.titles),
+            titles=_as_script(titles),
             pause=round(1000 / self.frames_per_second),
             last_pause=_END * round(1000 / self.frames_per_second),
         )

@@ -1,11 +1,11 @@
 """The θ playground's picture as the browser draws it: what it is sent, and what it tells of the hand."""
 
-import anywidget
 import ipywidgets as widgets
 import traitlets
 
 from stncourse import _check
 from stncourse.browser.scripts import joined
+from stncourse.browser.spoken import SpokenWidget
 from stncourse.playground.awake import for_browser
 from stncourse.playground.opponent import class_names
 
@@ -49,7 +49,7 @@ def first_pixel(pixel, size, controls):
     return [int(value) for value in place]
 
 
-class BrowserPicture(anywidget.AnyWidget):
+class BrowserPicture(SpokenWidget):
     """The picture, drawn by the browser (``theta.js``) as the sliders and the hand move."""
 
     _esm = joined("playground/theta.js")

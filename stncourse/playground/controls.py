@@ -6,6 +6,7 @@ import time
 import ipywidgets as widgets
 import torch
 
+from stncourse._language import said
 from stncourse.device import resolve_device
 from stncourse.figures.shown import label_name
 from stncourse.playground.parameters import IDENTITY, LARGEST, LIMITS, PRESETS, SLIDERS, STEPS
@@ -58,7 +59,7 @@ class Sliders:
     def __init__(self, pose):
         self.sliders = {
             name: _Slider(
-                description=text, min=LIMITS[name][0], max=LIMITS[name][1], step=STEPS[name],
+                description=said(text), min=LIMITS[name][0], max=LIMITS[name][1], step=STEPS[name],
                 readout_format=".0f" if name == "rotation" else ".2f", layout=_NARROW,
                 style={"description_width": "90px"},
             )
@@ -138,8 +139,8 @@ class Presets:
     """Ready-made θs, and the way back to the identity."""
 
     def __init__(self, pose):
-        self.preset = widgets.Dropdown(description="preset", options=[_CHOOSE, *PRESETS], layout=_NARROW)
-        self.reset = widgets.Button(description="reset θ", layout={"width": "100px"})
+        self.preset = widgets.Dropdown(description=said("preset"), options=_choices(_CHOOSE, *PRESETS), layout=_NARROW)
+        self.reset = widgets.Button(description=said("reset θ"), layout={"width": "100px"})
         self._pose = pose
         pose.observe(self._show)
         self.preset.observe(self._on_choice, names="value")
@@ -164,15 +165,15 @@ class DigitControls:
     def __init__(self, digits, index, count, changed, counted):
         self._digits = digits
         self.number = widgets.BoundedIntText(
-            description="digit no.", value=index, max=len(digits) - 1, layout={"width": "190px"}
+            description=said("digit no."), value=index, max=len(digits) - 1, layout={"width": "190px"}
         )
         classes = [(label_name(digits, label), label) for label in sorted(set(digits.labels.tolist()))]
         self.of_class = widgets.Dropdown(
-            description="class", options=[("any", "any"), *classes], layout={"width": "170px"}
+            description=said("class"), options=[*_choices("any"), *classes], layout={"width": "170px"}
         )
-        self.another = widgets.Button(description="another digit", layout={"width": "130px"})
+        self.another = widgets.Button(description=said("another digit"), layout={"width": "130px"})
         self.count = widgets.Dropdown(
-            description="at once", options=[1, 2, 3, 4], value=count, layout={"width": "150px"}
+            description=said("at once"), options=[1, 2, 3, 4], value=count, layout={"width": "150px"}
         )
         self.number.observe(lambda _: changed(), names="value")
         self.count.observe(lambda _: counted(), names="value")
@@ -206,13 +207,15 @@ class SamplingControls:
     """How the digits are sampled, and where; ``changed`` and ``device_changed``: functions that are called then."""
 
     def __init__(self, settings, images, device, changed, device_changed):
-        self.direction = widgets.Dropdown(description="θ maps", options=list(DIRECTIONS), layout=_NARROW)
+        self.direction = widgets.Dropdown(description=said("θ maps"), options=_choices(*DIRECTIONS), layout=_NARROW)
         self.padding = widgets.Dropdown(
-            description="outside", options=list(PADDINGS), value=settings.padding, layout=_NARROW
+            description=said("outside"), options=_choices(*PADDINGS), value=settings.padding, layout=_NARROW
         )
-        self.mode = widgets.Dropdown(description="sampling", options=list(MODES), value=settings.mode, layout=_NARROW)
+        self.mode = widgets.Dropdown(
+            description=said("sampling"), options=list(MODES), value=settings.mode, layout=_NARROW
+        )
         self.grid_align, self.sampler_align = (
-            widgets.Checkbox(description=f"align_corners of the {part}", value=value, layout=_NARROW)
+            widgets.Checkbox(description=said(f"align_corners of the {part}"), value=value, layout=_NARROW)
             for part, value in (("grid", settings.grid_align_corners), ("sampler", settings.sampler_align_corners))
         )
         self._size = self._own_size = (
@@ -220,10 +223,15 @@ class SamplingControls:
         )  # may be None, or not square: kept until another is asked for
         side = self._own_side = settings.size_for(images)[1]
         self.output_size = widgets.BoundedIntText(
-            description="output px", value=side, min=1, max=max(112, side), layout={"width": "190px"}
+            description=said("output px"), value=side, min=1, max=max(112, side), layout={"width": "190px"}
         )
         devices = dict.fromkeys([BROWSER, "cpu", *(name for name in ("cuda", "mps") if _works(name)), device])
-        self.on_device = widgets.Dropdown(description="warped by", options=list(devices), value=device, layout=_NARROW)
+        self.on_device = widgets.Dropdown(
+            description=said("warped by"),
+            options=_choices(*devices),
+            value=device,
+            layout=_NARROW,
+        )
         self.output_size.observe(self._on_size, names="value")
         for control in self.rows()[:-1]:
             control.observe(lambda _: changed(), names="value")
@@ -254,6 +262,11 @@ class SamplingControls:
 
     def _on_size(self, change):
         self._size = self._own_size if change["new"] == self._own_side else change["new"]
+
+
+def _choices(*names):
+    """Options of a Dropdown, as they are called in the student's language."""
+    return [(said(name), name) for name in names]
 
 
 def _as_typed(value):

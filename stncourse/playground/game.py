@@ -2,6 +2,7 @@
 
 import math
 
+from stncourse._language import said
 from stncourse.figures.shown import label_name
 from stncourse.playground.opponent import probabilities_of, size_for_classifier
 from stncourse.playground.readout import bars_html
@@ -34,7 +35,8 @@ class Game:
         probabilities = self.probabilities(output)
         if probabilities is None:
             height, width = size_for_classifier(self._model, self._digits)
-            return f"<p>The classifier wants an output of {height}×{width} pixels.</p>"
+            wanted = said(f"The classifier wants an output of {height}×{width} pixels.")
+            return f"<p>{wanted}</p>"
         names = [label_name(self._digits, label) for label in range(len(probabilities))]
         kind = "class" if getattr(self._digits, "classes", ()) else "digit"
         return bars_html(probabilities, names, kind)

@@ -1,6 +1,7 @@
 // The θ playground in a page without Python, with controls of the page's own: see page.py. Where a page has several, each names the
 // `groups` of controls it has ("theta" too), the `first` θ, the `index` of the first digit, and the `count` of digits at once.
 
+import { speak } from "../browser/language.js";
 import { networkOf } from "../browser/network.js";
 import { IDENTITY, NAMES, compose, decompose } from "../browser/pose.js";
 import { printed } from "../browser/printed.js";
@@ -11,7 +12,8 @@ const ENTRIES = ["θ11", "θ12", "tx", "θ21", "θ22", "ty"];
 
 const decoded = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 
-export function pageIn(root, { digits, labels, weights, start, sliders, presets, paddings, scene, ...options }) {
+export function pageIn(root, { digits, labels, weights, start, sliders, presets, paddings, scene, words, ...options }) {
+  speak(root, words);
   const { groups = GROUPS, first = IDENTITY, index = 0, count = 1 } = options;
   const picture = document.createElement("div"), controls = document.createElement("form");
   root.append(picture, ...(groups.length ? [controls] : []));
@@ -29,7 +31,7 @@ export function pageIn(root, { digits, labels, weights, start, sliders, presets,
   };
   const select = (group, text, options) => {
     const input = add(group, text, document.createElement("select"));
-    for (const option of options) input.add(new Option(option));
+    for (const option of options) input.add(new Option(option, option));
     return input;
   };
   const input = (group, text, attributes) =>

@@ -5,6 +5,7 @@ import json
 from importlib import resources
 from string import Template
 
+from stncourse._language import for_page, language, words
 from stncourse.browser.scripts import joined
 from stncourse.data.digits import Digits, check_classes
 from stncourse.playground.browser_picture import starting
@@ -48,8 +49,9 @@ def page(images=None, model=None):
     if model is not None and start["scale"] is None:
         raise ValueError("model: expected one of the tutorial's layers, which a browser can run, got another")
     data = _told(images, labels, like, Settings(**sampled), background, start, weights)
-    template = Template((resources.files("stncourse.playground") / "page.html").read_text(encoding="utf-8"))
-    return template.substitute(script=joined("playground/page.js"), data=as_script(data))
+    page = (resources.files("stncourse.playground") / "page.html").read_text(encoding="utf-8")
+    page = words(language()).said_html(page.replace('lang="en"', f'lang="{language().replace("_", "-")}"'))
+    return Template(page).substitute(script=joined("playground/page.js"), data=as_script(data))
 
 
 def page_of(playground):
@@ -88,6 +90,7 @@ def _told(images, labels, like, settings, background, start, weights):
         "digits": base64.b64encode(images.numpy().tobytes()).decode(),
         "labels": labels,
         "start": start,
+        "words": for_page(),
         "weights": base64.b64encode(weights).decode(),
         "sliders": [
             {"text": text, "min": LIMITS[name][0], "max": LIMITS[name][1], "step": STEPS[name], "value": identity[name]}

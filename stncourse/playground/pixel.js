@@ -150,7 +150,7 @@ function answerIn(below) {
     find(".sums").innerHTML = sumLines(trace, mode).map((text) => `<span class="sum">${text}</span>`).join("");
     const answer = `grey level ${trace.level}`;
     find(".patch").style.background = `rgb(${trace.level}, ${trace.level}, ${trace.level})`;
-    find(".grey").textContent = clampedText(trace) + answer;
+    find(".grey").textContent = clampedText(trace, answer);
     find(".outside").textContent = outsideText(trace, scene);
     canvas.setAttribute("aria-label", pieceText(trace, [x, y]));
     const sentence = `${question} The answer: ${answer}.`;
@@ -160,9 +160,9 @@ function answerIn(below) {
 }
 
 // bicubic may overshoot.
-function clampedText({ sum }) {
-  if (sum > 255.5) return `${printed(sum, 0)} is more than white, so `;
-  return sum < -0.5 ? `${printed(sum, 0)} is less than black, so ` : "";
+function clampedText({ sum }, grey) {
+  if (sum > 255.5) return `${printed(sum, 0)} is more than white, so ${grey}`;
+  return sum < -0.5 ? `${printed(sum, 0)} is less than black, so ${grey}` : grey;
 }
 
 function pieceText({ neighbours }, [x, y]) {

@@ -2,6 +2,7 @@
 
 import ipywidgets as widgets
 
+from stncourse._language import said
 from stncourse.playground.opponent import class_names, sampled_as_by, size_for_classifier
 from stncourse.playground.pull import Descent
 from stncourse.playground.scene import Settings
@@ -35,12 +36,12 @@ class PullControls:
         self._model, self._digits, self._pose = model, digits, pose
         self._scene, self._say, self._helped = scene, say, helped
         self._names = class_names(model, digits)
-        classes = [(_TRUTH, _TRUTH), *((name, label) for label, name in enumerate(self._names))]
+        classes = [(said(_TRUTH), _TRUTH), *((name, label) for label, name in enumerate(self._names))]
         self.target = widgets.Dropdown(
-            description="become", options=classes, layout={"width": "156px"}, style={"description_width": "56px"}
+            description=said("become"), options=classes, layout={"width": "156px"}, style={"description_width": "56px"}
         )
-        self.one = widgets.Button(description="one step", layout={"width": "80px"})
-        self.go = widgets.Button(description="let go", layout={"width": "74px"})
+        self.one = widgets.Button(description=said("one step"), layout={"width": "80px"})
+        self.go = widgets.Button(description=said("let go"), layout={"width": "74px"})
         self.one.on_click(lambda _: self._pull(1))
         self.go.on_click(lambda _: self._pull(_LET_GO))
         self._row = widgets.HBox([self.target, self.one, self.go], layout={"flex_flow": "row wrap"})

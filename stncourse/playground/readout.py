@@ -2,6 +2,7 @@
 
 import html
 
+from stncourse._language import said
 from stncourse.playground.parameters import IDENTITY
 
 _ACCENT = "#D55E00"
@@ -32,10 +33,10 @@ def bars_html(probabilities, names, kind):
         f'</td><td style="text-align:right">{100 * p:.1f} %</td></tr>'
         for label, (p, name) in enumerate(zip(probabilities, names, strict=True))
     ]
-    words = f"how sure the classifier is of each {kind}"
+    words = said(f"how sure the classifier is of each {kind}")
     return f'<table style="line-height:1.2" aria-label="{words}">{"".join(rows)}</table>'
 
 
 def alert_html(text):
     """A message that a screen reader reads at once; nothing for no text."""
-    return f'<b role="alert">{html.escape(text)}</b>' if text else ""
+    return f'<b role="alert">{html.escape(said(text))}</b>' if text else ""

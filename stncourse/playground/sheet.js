@@ -2,6 +2,7 @@
 // points lie on the input: each says where one place of the output looks. Python sends, once, how far every output
 // pixel follows every control point, so that the spline is a matrix product here.
 
+import { speak } from "../browser/language.js";
 import { signed } from "../browser/printed.js";
 import { FRAME, THEME, bytes, colorsOf, floats, followTheme, greyImage, onceAFrame } from "../browser/screen.js";
 import { bilinear, greyLevels, toPixels } from "../browser/stn.js";
@@ -209,6 +210,7 @@ function pointButton(k, board, reach, { at, own, move, seen }) {
 
 // In a notebook: an anywidget. The page has all it needs; Python hears of every move.
 function render({ model, el }) {
+  speak(el, model.get("words"));
   const scene = { ...model.get("scene"), base: floats(model, "base"), weights: floats(model, "weights") };
   const { height, width, reach, home, presets, names } = scene;
   el.innerHTML = MARKUP;
@@ -237,7 +239,7 @@ function render({ model, el }) {
     chosen.textContent = HOW; // what was said of a point is of one that is gone
     const at = (k) => model.get("points")[k], own = (k) => home[model.get("family")][k];
     buttons = Array.from({ length: count }, (_, k) => pointButton(k, board, reach, { at, own, move, seen: update }));
-    preset.replaceChildren(...["choose …", ...Object.keys(presets[model.get("family")])].map((name) => new Option(name)));
+    preset.replaceChildren(...["choose …", ...Object.keys(presets[model.get("family")])].map((name) => new Option(name, name)));
   }
 
   function place(button, k, name, [x, y], [ownX, ownY]) {

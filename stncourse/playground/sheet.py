@@ -3,13 +3,13 @@
 What it shows is a pure function, :func:`stncourse.playground.warping.warp`; ``sheet.js`` does the same in the browser.
 """
 
-import anywidget
 import numpy as np
 import torch
 import traitlets
 
 from stncourse import _check
 from stncourse.browser.scripts import joined
+from stncourse.browser.spoken import SpokenWidget
 from stncourse.data.mnist import load_digits
 from stncourse.playground.warping import REACH, SIDES, as_image, home, on_the_cpu, presets, warp
 from stncourse.transformer.families import ProjectiveGrid
@@ -86,7 +86,7 @@ class _Places(traitlets.List):
         return super().validate(owner, value.tolist() if isinstance(value, (torch.Tensor, np.ndarray)) else value)
 
 
-class ControlPointsPlayground(anywidget.AnyWidget):
+class ControlPointsPlayground(SpokenWidget):
     """See :func:`control_points_playground`."""
 
     _esm = joined("playground/sheet.js")

@@ -2,12 +2,14 @@
 // draws without the kernel, and so follows the hand also while a cell trains. scene.py and picture.py do the same in Python;
 // tests/browser compares them.
 
+import { speak } from "../browser/language.js";
 import { networkOf } from "../browser/network.js";
 import { NAMES, compose, decompose } from "../browser/pose.js";
 import { bytes, onceAFrame } from "../browser/screen.js";
 import { playgroundIn } from "./playground.js";
 
 async function render({ model, el }) {
+  speak(el, model.get("words"));
   const find = (reference) => model.widget_manager.get_model(reference.replace("IPY_MODEL_", ""));
   const sliders = await Promise.all(model.get("sliders").map(find));
   const { scale, ...options } = model.get("start");

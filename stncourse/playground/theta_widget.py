@@ -4,6 +4,7 @@ import ipywidgets as widgets
 import torch
 
 from stncourse import _check
+from stncourse._language import said
 from stncourse.device import resolve_device
 from stncourse.playground.browser_picture import BrowserPicture, first_pixel, starting
 from stncourse.playground.controls import (
@@ -99,7 +100,7 @@ class ThetaPlayground(widgets.VBox):
         # Of one width: a long message must not push it below the controls. Where there are none, it has all the room.
         beside = {"sliders", "theta", "presets", "digit", "sampling"} & set(controls)
         self.shown = widgets.VBox(layout={"width": "580px" if beside else "100%", "max_width": "100%"})
-        self.let_stn = widgets.Button(description="let the STN look", layout={"width": "160px"})
+        self.let_stn = widgets.Button(description=said("let the STN look"), layout={"width": "160px"})
         self.let_stn.on_click(self._on_let_stn)
         self.pull = PullControls(self.model, self.digits, self.pose, self._to_pull, self._say, self._note_help)
         self._name_controls(sliders)
@@ -171,7 +172,7 @@ class ThetaPlayground(widgets.VBox):
             self.picture.value = self.frame.png
             matrix = matrix_html(settings.theta)
             self.readout.value = (
-                f'<div role="status">{matrix}<p>{self.frame.words}</p></div>{self._game.bars(self.frame.output)}'
+                f'<div role="status">{matrix}<p>{said(self.frame.words)}</p></div>{self._game.bars(self.frame.output)}'
             )
         self.let_stn.layout.display = None if self.model is not None and not self._awake() else "none"
         self.pull.show(not self._awake())

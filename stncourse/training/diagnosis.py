@@ -4,6 +4,7 @@ import textwrap
 from dataclasses import dataclass, field
 
 from stncourse import _check
+from stncourse._language import said
 from stncourse.training.measures import measure
 from stncourse.training.symptoms import LOOKS
 
@@ -33,7 +34,7 @@ class Diagnosis:
         lines = [f"diagnosis  {self.name}"]
         for title, text in (("seen", self.seen), ("try", self.advice)):
             indent = " " * 11
-            lines.append(textwrap.fill(text, 100, initial_indent=f"{title:<11}", subsequent_indent=indent))
+            lines.append(textwrap.fill(said(text), 100, initial_indent=f"{title:<11}", subsequent_indent=indent))
         return "\n".join(lines)
 
     __str__ = __repr__

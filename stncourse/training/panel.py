@@ -1,13 +1,13 @@
 """The panel of ``fit(…, watch=images)``: a widget, drawn by ``watch.js``. Imported only where it is shown."""
 
-import anywidget
 import traitlets
 from IPython.display import display
 
 from stncourse.browser.scripts import joined
+from stncourse.browser.spoken import SpokenWidget
 
 
-class Panel(anywidget.AnyWidget):
+class Panel(SpokenWidget):
     """What is to be seen of the watched images, and how the training goes; it stays when the training has ended.
 
     It knows numbers and bytes only: whatever it held, ipywidgets would keep for as long as the kernel lives.

@@ -64,8 +64,10 @@ def _random_start(m, history, broke):
     if spread > _RANDOM:
         seen = f"Before the first step θ differed from image to image, by {spread:.2f} (standard deviation)."
     elif size < _SPECK:
-        seen = f"Before the first step the frame was a speck, {size:.2f} times the image's size: all that came out was "
-        seen += "streaks."
+        seen = (
+            f"Before the first step the frame was a speck, {size:.2f} times the image's size: all that came out was "
+            "streaks."
+        )
     else:
         return None
     return (
@@ -96,12 +98,10 @@ def _zoomed_out(m, history, broke):
 def _left_the_image(m, history, broke):
     if m.get("on_image", 1.0) >= _OUTSIDE:
         return None
-    seen = f"At the end {100 * m['on_image']:.0f} % of the frame lies on the image (its middle is at "
-    seen += f"tx = {m['tx']:+.2f}, ty = {m['ty']:+.2f})"
-    if m.get("moved", 1.0) < _STILL:
-        seen += ", and it did not move at all: outside, the gradient is 0"
+    still = ", and it did not move at all: outside, the gradient is 0" if m.get("moved", 1.0) < _STILL else ""
     return (
-        seen + ".",
+        f"At the end {100 * m['on_image']:.0f} % of the frame lies on the image (its middle is at "
+        f"tx = {m['tx']:+.2f}, ty = {m['ty']:+.2f}){still}.",
         f'Start at the identity. {_lower(history)} On images whose edges are not flat, padding_mode="border" leaves a '
         "gradient outside.",
     )

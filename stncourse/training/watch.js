@@ -2,6 +2,7 @@
 // at, and below it what comes out and what the classifier says; then the loss and the right answers so far. The kernel
 // sends what it has computed anyway (see watch.py, panel.py): nothing is computed twice, and any transform will do.
 
+import { speak } from "../browser/language.js";
 import { FRAME, floatsIn, imageOf, octetsIn, onceAFrame } from "../browser/screen.js";
 import { toPixels } from "../browser/stn.js";
 
@@ -104,7 +105,7 @@ function watchedImage(number, room, scene) {
     const answer = nameOf(answers[number]), percent = `${Math.round(100 * sure[number])} %`;
     const mark = labels ? (answers[number] === labels[number] ? "✓" : "✗") : "";
     caption.textContent = `${answer} ${mark} ${percent}`;
-    const verdict = labels ? `, which is ${mark === "✓" ? "right" : "wrong"}` : "";
+    const verdict = labels ? (mark === "✓" ? ", which is right" : ", which is wrong") : "";
     canvas.setAttribute("aria-label", `${start} says ${answer}${verdict}, ${percent} sure.`);
   };
 }
@@ -166,6 +167,7 @@ function spokenWords({ ended, step, epoch, epochs }, { loss, right }, already) {
 }
 
 function render({ model, el }) {
+  speak(el, model.get("words"));
   const scene = model.get("scene");
   el.innerHTML =
     `<style>${STYLE}</style><div class="stn-watch" role="group" aria-label="a training, watched"><p class="where"></p>` +

@@ -30,9 +30,9 @@ def open_notebook(tmp_path_factory, requests_made, new_context):
         # What would leave the machine is noted above, and stopped here: no test needs the network.
         context.route(lab.is_outside, lambda route: route.abort())
 
-        def open_it(name, cells=None):
+        def open_it(name, cells=None, **metadata):
             if cells is not None:
-                lab.write_notebook(folder / name, cells)
+                lab.write_notebook(folder / name, cells, **metadata)
             return lab.Notebook(context, address, folder / name)
 
         yield open_it

@@ -158,9 +158,10 @@ def copy_notebooks(folder):
     return folder
 
 
-def write_notebook(path, sources):
-    """A notebook of these code cells. Its path."""
+def write_notebook(path, sources, **metadata):
+    """A notebook of these code cells, with this metadata. Its path."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    notebook.metadata.update(metadata)
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, path)
     return path

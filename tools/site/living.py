@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from slices import program_for
+from words import WORDS
 
 from stncourse.browser.scripts import joined
 from stncourse.exercises.guess import Guess
@@ -17,11 +18,12 @@ from stncourse.playground.page import as_script, page_of
 from stncourse.playground.sheet import ControlPointsPlayground
 from stncourse.playground.theta_widget import ThetaPlayground
 
-#: name of the kind, as site.js knows it -> (the package's script, what it gives)
+#: name, as site.js knows it -> (the package's script, what it gives)
 SCRIPTS = {
     "playground": ("playground/page.js", "pageIn"),
     "sheet": ("playground/sheet.js", "render"),
     "guess": ("exercises/guess.js", "guessIn"),
+    "speak": ("browser/language.js", "speak"),
 }
 #: A cell whose last value is a widget.
 WIDGET = re.compile(r"\b(theta_playground|control_points_playground|guess)\(")
@@ -102,6 +104,6 @@ def _short_floats(octets):
 
 def _html(kind, told):
     return (
-        f'<div class="stn-live" data-kind="{kind}"><p class="stn-waiting">This picture lives: it needs JavaScript.</p>'
+        f'<div class="stn-live" data-kind="{kind}"><p class="stn-waiting">{WORDS["en"].waiting}</p>'
         f'<script type="application/json">{as_script(told)}</script></div>'
     )

@@ -60,12 +60,20 @@ def prepare(sources, nobodys):
         index = folder / "index.md"
         if words.folder:
             shutil.copy(PROJECT / "translations" / language / "index.md", index)
-        text = index.read_text(encoding="utf-8").replace("{{ draw }}", front).replace("{{ map }}", _map(folder))
+        text = (
+            index.read_text(encoding="utf-8")
+            .replace("{{ draw }}", front.replace(WORDS["en"].waiting, words.waiting))
+            .replace("{{ map }}", _map(folder))
+        )
         index.write_text(text, encoding="utf-8")
     for name, text in reference.pages().items():
         (sources / "reference").mkdir(exist_ok=True)
         (sources / "reference" / f"{name}.md").write_text(text, encoding="utf-8")
     (static / "playground.js").write_text(scripts(), encoding="utf-8")
+    for language in translate.LANGUAGES:
+        said = translate.shipped(language)
+        said = json.dumps(said["python"] | said["page"], ensure_ascii=False)
+        (static / f"words-{language}.js").write_text(f"STN.words = {said};\n", encoding="utf-8")
     for name, weights in living.networks.items():
         (static / f"network-{name}.js").write_text(f'STN.weights["{name}"] = "{weights}";\n', encoding="utf-8")
 

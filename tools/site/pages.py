@@ -56,7 +56,7 @@ def _show(cell, number, sources, living, words):
         cell.outputs = []
     elif WIDGET.search(cell.source) and not cell.outputs:
         widget = living.of_cell(sources, number)
-        cell.outputs = [_html(widget.html)]
+        cell.outputs = [_html(widget.html.replace(WORDS["en"].waiting, words.waiting))]
         if isinstance(widget.shown, ThetaPlayground) and {"model", "sliders"} <= set(widget.shown._controls):
             cell.outputs.append(_html(f"<p>{words.score}</p>"))
     elif re.search(r"\bwatch=", cell.source):

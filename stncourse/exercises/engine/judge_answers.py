@@ -141,8 +141,12 @@ def _what_it_does(exercise, theta, target, seen):
     right = [name for name, same in _parts(theta, want).items() if same]
     wrong = [name for name, same in _parts(theta, want).items() if not same]
     if right and wrong:
-        be = "is" if len(right) == 1 else "are"
-        return f"Not yet: the {' and the '.join(right)} {be} right, the {' and the '.join(wrong)} not."
+        names, others = " and the ".join(right), " and the ".join(wrong)
+        return (
+            f"Not yet: the {names} is right, the {others} not."
+            if len(right) == 1
+            else f"Not yet: the {names} are right, the {others} not."
+        )
     before, after = ((picture - target).abs().mean().item() for picture in (exercise.picture(), seen))
     closer = "closer to" if after < before else "no closer to"
     return f"Not yet: what comes out is {closer} the target than the input is."

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stncourse._files import replacing
+from stncourse._language import said
 from stncourse.exercises.engine.safe_text import encodable, readable
 
 try:
@@ -43,21 +44,24 @@ class Progress:
         return [(title, sum(name in self.done for name in own), len(own)) for title, own in self.notebooks.items()]
 
     def __repr__(self):
-        width = max(map(len, self.notebooks), default=0)
+        lines = [(said(title), done, every) for title, done, every in self.counts()]
+        width = max((len(title) for title, _, _ in lines), default=0)
         full, empty = "█░" if encodable("█░", sys.stdout) == "█░" else "#."
-        lines = [
-            f"{title:<{width}}  {full * round(_WIDTH * done / every):{empty}<{_WIDTH}}  {done} of {every}"
-            for title, done, every in self.counts()
+        bars = [f"{full * round(_WIDTH * done / every):{empty}<{_WIDTH}}" for _, done, every in lines]
+        rows = [
+            f"{title:<{width}}  {bar}  {said(f'{done} of {every}')}"
+            for bar, (title, done, every) in zip(bars, lines, strict=True)
         ]
-        return encodable("\n".join([*lines, *self._sentences()]), sys.stdout)
+        return encodable("\n".join([*rows, *self._sentences()]), sys.stdout)
 
     def _repr_html_(self):
-        rows = "".join(
-            f"<tr><td style='text-align:left'>{html.escape(title)}</td>"
-            f"<td style='text-align:left'><progress value='{done}' max='{every}' "
-            f"aria-label='{html.escape(title)}'></progress></td><td style='text-align:left'>{done} of {every}</td></tr>"
-            for title, done, every in self.counts()
-        )
+        left = "<td style='text-align:left'>"
+        rows = ""
+        for title, done, every in self.counts():
+            name = html.escape(said(title))
+            bar = f"<progress value='{done}' max='{every}' aria-label='{name}'></progress>"
+            count = said(f"{done} of {every}")
+            rows += f"<tr>{left}{name}</td>{left}{bar}</td>{left}{count}</td></tr>"
         return f"<table>{rows}</table><p>{'<br>'.join(map(html.escape, self._sentences()))}</p>"
 
     def _sentences(self):
@@ -66,7 +70,7 @@ class Progress:
         if self.guesses:
             made, right = len(self.guesses), sum(self.guesses.values())
             sentences.append(f"{made} guess{'es' * (made > 1)} made, {right} of them right")
-        return [*sentences, *([self.note] if self.note else [])]
+        return [said(sentence) for sentence in (*sentences, self.note) if sentence]
 
 
 def file():

@@ -53,8 +53,10 @@ class Puzzle(Exercise):
 
     def not_done(self):
         """The verdict on an unanswered puzzle, with the input and the target."""
-        place = f"in place of the three dots in `{self.variable} = ...`"
-        message = f"Not done yet. Put your θ {place}, run that cell, then this one."
+        message = (
+            f"Not done yet. Put your θ in place of the three dots in `{self.variable} = ...`, run that cell, "
+            "then this one."
+        )
 
         def draw():
             return self.draw(self.picture(), self.seen_by(self.target()), None)

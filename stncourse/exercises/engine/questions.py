@@ -49,10 +49,9 @@ class Question(Exercise):
         """The verdict on an unanswered question."""
         message = (
             f"Not done yet. Put your answer in place of the three dots in `{self.variable} = ...`, run that cell, "
+            "then this one."
         )
-        return self.verdict(
-            None, message + "then this one.", drawings=[self.draw_question] if self.draw_question else ()
-        )
+        return self.verdict(None, message, drawings=[self.draw_question] if self.draw_question else ())
 
     def judge(self, observe):
         """Judge an answer. ``observe(None)`` tells what was given."""

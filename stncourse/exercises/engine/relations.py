@@ -38,7 +38,8 @@ def right_parts(pairs, axes):
     fine = [name for name, is_right in zip(names, torch.cat(close).all(0).tolist(), strict=True) if is_right]
     if not fine or len(fine) == len(names):
         return ""
-    return f" ({', '.join(fine)} {'is' if len(fine) == 1 else 'are'} right everywhere.)"
+    names = ", ".join(fine)
+    return f" ({names} is right everywhere.)" if len(fine) == 1 else f" ({names} are right everywhere.)"
 
 
 def rounded_to(pairs):

@@ -1,12 +1,16 @@
 """Shows a verdict: as a box in a notebook, as text elsewhere."""
 
 import html
-import re
 import sys
 
+from stncourse._language import as_html, said
 from stncourse.exercises.engine.safe_text import readable, say
 
-_LOOK = {True: ("✓", "right", "#009E73"), False: ("✗", "not yet", "#D55E00"), None: ("○", "not done yet", "#777777")}
+_LOOK = {
+    True: ("✓", "{}: right", "#009E73"),
+    False: ("✗", "{}: not yet", "#D55E00"),
+    None: ("○", "{}: not done yet", "#777777"),
+}
 
 
 def show(exercise, verdict, note=""):
@@ -30,35 +34,27 @@ def show(exercise, verdict, note=""):
 def as_text(name, result, lines=()):
     """The verdict in plain text."""
     mark, word, _ = _LOOK[result.passed]
-    title = f"{mark} {name}: {word}" + (f" (the mistake: {result.mistake})" if result.mistake else "")
-    return "\n".join(
-        [title, _indented(result.message), *(_indented(f"{what}: {_below(text)}") for what, text in lines)]
-    )
+    mistake = said(f" (the mistake: {result.mistake})") if result.mistake else ""
+    below = (_indented(f"{said(what)}: {_below(text)}") for what, text in lines)
+    return "\n".join([f"{mark} {said(word.format(name))}{mistake}", _indented(said(result.message)), *below])
 
 
 def _html(exercise, verdict, lines):
     result = verdict.result
     mark, word, color = _LOOK[result.passed]
-    mistake = f" · the mistake: <b>{html.escape(result.mistake)}</b>" if result.mistake else ""
+    title = f"<b>{mark} {said(word.format(exercise.name))}</b>"
+    mistake = f" · {said('the mistake:')} <b>{html.escape(said(result.mistake))}</b>" if result.mistake else ""
     details = "".join(
-        f"<div style='margin-top:.4em'><b>{what}</b><pre style='margin:.1em 0 0 1em'>{html.escape(text)}</pre></div>"
+        f"<div style='margin-top:.4em'><b>{said(what)}</b>"
+        f"<pre style='margin:.1em 0 0 1em'>{html.escape(text)}</pre></div>"
         for what, text in lines
     )
     return {
         "text/html": (
             f"<div style='border-left:6px solid {color};padding:.3em .8em;max-width:50em'>"
-            f"<b>{mark} {exercise.name}: {word}</b>{mistake}<br>{_as_html(result.message)}{details}</div>"
+            f"{title}{mistake}<br>{as_html(said(result.message))}{details}</div>"
         )
     }
-
-
-def _as_html(text):
-    """The little markdown that messages use: code in backticks; outside of it, stars."""
-    pieces = html.escape(text).split("`")
-    for place in range(0, len(pieces), 2):
-        strong = re.sub(r"\*\*(\S.*?)\*\*", r"<b>\1</b>", pieces[place])
-        pieces[place] = re.sub(r"\*(\S[^*]*)\*", r"<em>\1</em>", strong)
-    return "".join(f"<code>{piece}</code>" if place % 2 else piece for place, piece in enumerate(pieces))
 
 
 def _below(text):

@@ -153,7 +153,8 @@ export function curveIn(board, scene, { changed }) {
     axes.setAttribute("aria-valuenow", y ?? low);
     axes.setAttribute("aria-valuetext", `${point}: ${text}`);
     const axesText = `Axes for your curve: ${labels[1]} over ${labels[0]}.`;
-    svg.setAttribute("aria-label", `${axesText} ${drawn().length} points drawn.`);
+    const drawnText = `${drawn().length} points drawn.`;
+    svg.setAttribute("aria-label", `${axesText} ${drawnText}`);
   }
 
   function put(i, y) {

@@ -1,0 +1,198 @@
+"""What the package says to a student, in the student's language. The code says it in English; errors stay so.
+
+Whatever is shown goes through :func:`said`, which finds it among the messages of a catalogue, made by
+``tools/translate.py``: sentences with holes, ``"It returns {0}; a number is asked for."``. A text may be several of
+them in a row, and what fills a hole a message of its own. What the catalogue does not know stays English.
+``browser/language.js`` does the same in a page.
+"""
+
+import html
+import json
+import os
+import re
+from functools import cache, lru_cache
+from importlib import resources
+from typing import NamedTuple
+
+#: Those that there are; English needs no catalogue.
+LANGUAGES = ("en", "zh_CN", "ko")
+_SHORT = 8  # letters: with fewer of its own, a message takes no sentence that nobody knows into its holes
+_SENTENCES, _ITEMS = re.compile(r"(?<=[.:?!]) "), re.compile(r", |; | · | – | and the | and ")
+_LETTER = 10  # what a letter that is known is worth
+_BEHIND = re.compile("[,;:–] ?(?=.)")  # a message begins so where it is said behind something else
+_FULL_STOPS = "。？！：，；"  # of Chinese: no space behind them
+#: Words that an element shows, or has read out.
+_SPOKEN = re.compile(r'(?<=\s)(alt|aria-label|title)="([^"]*)"')
+_TAGS = re.compile(r"(?s)(<style.*?</style>|<script.*?</script>|<(?!/?(?:code|em)>)[^>]*>)")
+
+
+def language():
+    """The student's: as ``STNCOURSE_LANGUAGE`` says (``en``, ``zh`` or ``ko``), else as the notebook does."""
+    return _known(os.environ.get("STNCOURSE_LANGUAGE") or _of_notebook(os.environ.get("JPY_SESSION_NAME", "")))
+
+
+def said(text):
+    """A text, in the student's language."""
+    return words(language()).said(text)
+
+
+def for_page():
+    """The messages that a page says itself: English -> the student's language; {} for English."""
+    return _catalogue(language()).get("page", {})
+
+
+@cache
+def words(name):
+    """The :class:`Words` of a language."""
+    catalogue = _catalogue(name)
+    return Words({**catalogue.get("page", {}), **catalogue.get("python", {})})
+
+
+def _known(name):
+    """One of ``LANGUAGES``, for a name such as ``zh``, ``zh-CN`` or ``ko_KR.UTF-8``; English for all others."""
+    return next((each for each in LANGUAGES if name[:2].lower() == each[:2]), "en")
+
+
+@lru_cache(maxsize=4)
+def _of_notebook(path):
+    """The language that a notebook's metadata name, where Jupyter says which notebook this is; else ""."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            named = json.load(file)["metadata"].get("language", "")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return ""
+    return named if isinstance(named, str) else ""
+
+
+@cache
+def _catalogue(name):
+    if name == "en":
+        return {}
+    file = resources.files("stncourse") / "assets" / "languages" / f"{name}.json"
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+class _Template(NamedTuple):
+    """A message with holes: what it looks like, its longest piece without one, its letters, and its translation."""
+
+    pattern: re.Pattern
+    piece: str
+    letters: int
+    translation: str
+
+    @classmethod
+    def of(cls, message, translation):
+        pieces = re.split(r"\{\d+\}", message)
+        letters = _letters("".join(pieces))
+        pattern = re.compile("(.*?)".join(map(re.escape, pieces)), re.DOTALL)
+        return cls(pattern, max(pieces, key=len), letters, translation)
+
+
+class Words:
+    """The messages of a language.
+
+    Args:
+        messages: English -> translation. Both may have holes: ``{0}``, ``{1}``, …
+
+    >>> words = Words({"It returns {0}; {1} is asked for.": "要 {1}，得到 {0}。", "a number": "一个数"})
+    >>> words.said("It returns (2, 3); a number is asked for.")
+    '要 一个数，得到 (2, 3)。'
+    """
+
+    def __init__(self, messages):
+        self._plain = {text: translation for text, translation in messages.items() if "{0}" not in text}
+        self._templates = [_Template.of(*message) for message in messages.items() if "{0}" in message[0]]
+        self._best, self._whole = (lru_cache(4096)(of) for of in (self._best_uncached, self._whole_uncached))
+
+    def said(self, text):
+        """A text as it is said in this language; what is not known of it, in English."""
+        if not self._plain or not text.strip():
+            return text
+        core = " ".join(text.split())
+        worth, translation = self._best(core)
+        if "\n" in text.strip() and worth < _LETTER * _letters(core):
+            return "\n".join(map(self.said, text.split("\n")))
+        start, end = (text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :])
+        return f"{start}{translation}{end}" if worth else text
+
+    def said_html(self, text):
+        """The same of HTML: the text in it, and what stands for pictures."""
+        if not self._plain:
+            return text
+        pieces = _TAGS.split(text)
+        for place, piece in enumerate(pieces):
+            pieces[place] = _SPOKEN.sub(self._spoken, piece) if place % 2 else self._said_between_tags(piece)
+        return "".join(pieces)
+
+    def _spoken(self, match):
+        return f'{match[1]}="{html.escape(self.said(html.unescape(match[2])))}"'
+
+    def _said_between_tags(self, piece):
+        """Text with code and emphasis, which messages write with backticks and stars."""
+        text = html.unescape(re.sub("</?em>", "*", re.sub("</?code>", "`", piece)))
+        translation = self.said(text)
+        return piece if translation == text else as_html(translation)
+
+    def _best_uncached(self, text):
+        """(what it is worth, the translation), of a text without line breaks: the more letters are known, the more."""
+        if text.strip() != text or _BEHIND.match(text):  # what fills a hole behind a word
+            start, core, end = re.fullmatch(r"(\s*[,;:–]?\s*)(.*?)(\s*)", text, re.DOTALL).groups()
+            worth, translation = self._best(core)
+            return worth, f"{self._between(start, '')}{translation}{end}"
+        options = [self._whole(text), *(self._in_a_row(text, found) for found in self._gaps(text))]
+        if text.endswith("."):  # a message may end without one
+            worth, translation = self._best(text[:-1])
+            options.insert(0, (worth - 1, translation + self._plain.get(".", ".")))
+        return max(options[::-1], key=lambda each: each[0])
+
+    def _whole_uncached(self, text):
+        """The same, of one message."""
+        if text in self._plain:
+            return _LETTER * max(1, _letters(text)), self._plain[text]
+        found = [self._filled(template, text) for template in self._templates if template.piece in text]
+        return max(filter(None, found), key=lambda each: each[0], default=(0, text))
+
+    def _filled(self, template, text):
+        match = template.pattern.fullmatch(text)
+        if match is None:
+            return None
+        values = [self._best(value) for value in match.groups()]
+        if template.letters < _SHORT and any(map(_is_foreign, match.groups(), values)):
+            return None
+        translation = re.sub(r"\{(\d+)\}", lambda hole: values[int(hole[1])][1], template.translation)
+        swallowed = sum(len(_ITEMS.findall(value)) for value in match.groups())  # better not, where there is a choice
+        return _LETTER * template.letters + sum(worth for worth, _ in values) - swallowed, translation
+
+    def _gaps(self, text):
+        """Where one message may end and the next begin: behind a sentence; where there is none, in a list."""
+        return list(_SENTENCES.finditer(text)) or list(_ITEMS.finditer(text))
+
+    def _in_a_row(self, text, gap):
+        """A message, and what comes behind a gap."""
+        worth, first = self._whole(text[: gap.start()])
+        others, rest = self._best(text[gap.end() :])
+        between = self._between(gap[0], first) if worth else gap[0]  # a pair of numbers keeps its comma
+        return worth + others, f"{first}{between}{rest}"
+
+    def _between(self, gap, before):
+        """What stands between two texts; behind a full stop of Chinese, nothing."""
+        gap = self._plain.get(gap.strip(), gap)
+        return "" if before and before[-1] in _FULL_STOPS and not gap.strip() else gap
+
+
+def as_html(text):
+    """The little markdown that messages use, as HTML: code in backticks; outside of it, stars."""
+    pieces = html.escape(text).split("`")
+    for place in range(0, len(pieces), 2):
+        strong = re.sub(r"\*\*(\S.*?)\*\*", r"<b>\1</b>", pieces[place])
+        pieces[place] = re.sub(r"\*(\S[^*]*)\*", r"<em>\1</em>", strong)
+    return "".join(f"<code>{piece}</code>" if place % 2 else piece for place, piece in enumerate(pieces))
+
+
+def _is_foreign(text, found):
+    """Whether a text is several words, without a number, of which nothing was found."""
+    return " " in text and not found[0] and not any(map(str.isdigit, text))
+
+
+def _letters(text):
+    return sum(map(str.isalpha, text))

@@ -1,0 +1,114 @@
+// What a page says, in the reader's language: as _language.py does it, which says more. The scripts say it in English; whatever
+// they put into an element is exchanged before it is seen.
+
+const SHORT = 8, LETTER = 10, SENTENCES = /(?<=[.:?!]) /g, ITEMS = /, |; | · | – | and the | and /g, FULL_STOPS = "。？！：，；";
+const SPOKEN = ["aria-label", "aria-valuetext", "alt", "title"]; // attributes that are read out
+const letters = (text) => text.match(/\p{L}/gu)?.length ?? 0;
+const kept = (limit, of) => {
+  const known = new Map();
+  return (text) => {
+    if (!known.has(text)) {
+      if (known.size >= limit) known.clear();
+      known.set(text, of(text));
+    }
+    return known.get(text);
+  };
+};
+
+function templateOf([message, translation]) {
+  const pieces = message.split(/\{\d+\}/), own = letters(pieces.join(""));
+  const fixed = pieces.map((piece) => piece.replace(/[.*+?^${}()|[\]\\\/]/g, "\\$&"));
+  return {
+    pattern: new RegExp(`^${fixed.join("(.*?)")}$`, "s"),
+    piece: pieces.reduce((longest, piece) => (piece.length > longest.length ? piece : longest)),
+    own, translation,
+  };
+}
+
+// `words`: English -> translation. Returns a function that says a text.
+export function sayerOf(words) {
+  const withHoles = ([message]) => message.includes("{0}"), all = Object.entries(words);
+  const plain = new Map(all.filter((each) => !withHoles(each))), templates = all.filter(withHoles).map(templateOf);
+  const best = kept(2000, bestOf), whole = kept(2000, wholeOf);
+  const better = (one, other) => (other[0] >= one[0] ? other : one);
+
+  function bestOf(text) { // [what it is worth, the translation]
+    const [, start, core, end] = text.match(/^(\s*(?:[,;:–](?=.))?\s*)(.*?)(\s*)$/s);
+    if (start || end) {
+      const [count, translation] = best(core);
+      return [count, between(start, "") + translation + end];
+    }
+    let gaps = [...text.matchAll(SENTENCES)];
+    if (!gaps.length) gaps = [...text.matchAll(ITEMS)];
+    const options = [whole(text), ...gaps.map((gap) => inARow(text, gap))];
+    if (text.endsWith(".")) { // a message may end without one
+      const [count, translation] = best(text.slice(0, -1));
+      options.unshift([count - 1, translation + (plain.get(".") ?? ".")]);
+    }
+    return options.reduce(better);
+  }
+
+  function wholeOf(text) {
+    if (plain.has(text)) return [LETTER * Math.max(1, letters(text)), plain.get(text)];
+    let found = [0, text];
+    for (const template of templates) {
+      const match = text.includes(template.piece) && template.pattern.exec(text);
+      if (match) found = better(filled(template, match.slice(1)) ?? found, found);
+    }
+    return found;
+  }
+
+  function filled({ own, translation }, given) {
+    const values = given.map(best);
+    if (own < SHORT && given.some((text, i) => text.includes(" ") && !values[i][0] && !/\d/.test(text))) return null;
+    const swallowed = given.reduce((sum, text) => sum + [...text.matchAll(ITEMS)].length, 0);
+    const worth = values.reduce((sum, [each]) => sum + each, LETTER * own) - swallowed;
+    return [worth, translation.replace(/\{(\d+)\}/g, (_, number) => values[number][1])];
+  }
+
+  function inARow(text, { 0: gap, index }) {
+    const [some, first] = whole(text.slice(0, index)), [others, rest] = best(text.slice(index + gap.length));
+    return [some + others, first + (some ? between(gap, first) : gap) + rest];
+  }
+
+  function between(gap, before) {
+    const sign = plain.get(gap.trim()) ?? gap;
+    return !sign.trim() && before && FULL_STOPS.includes(before.at(-1)) ? "" : sign;
+  }
+
+  return (text) => {
+    const core = text.trim().replace(/\s+/g, " "), [count, translation] = core ? best(core) : [0];
+    if (text.trim().includes("\n") && count < LETTER * letters(core)) return text.split("\n").map(sayerLine).join("\n");
+    return count ? text.match(/^\s*/)[0] + translation + text.match(/\s*$/)[0] : text;
+  };
+
+  function sayerLine(line) {
+    const core = line.trim().replace(/\s+/g, " "), [count, translation] = core ? best(core) : [0];
+    return count ? line.match(/^\s*/)[0] + translation + line.match(/\s*$/)[0] : line;
+  }
+}
+
+// Have an element say what it says in `words`, from now on.
+export function speak(element, words) {
+  if (!words || !Object.keys(words).length) return;
+  const say = sayerOf(words);
+  const change = (old, put) => {
+    const text = say(old);
+    if (text !== old) put(text);
+  };
+  function sayAll(node) {
+    if (node.nodeType === Node.TEXT_NODE) {
+      if (!["STYLE", "SCRIPT"].includes(node.parentNode?.nodeName)) change(node.data, (text) => (node.data = text));
+      return;
+    }
+    for (const name of node.attributes ? SPOKEN : [])
+      if (node.hasAttribute(name)) change(node.getAttribute(name), (text) => node.setAttribute(name, text));
+    node.childNodes.forEach(sayAll);
+  }
+  sayAll(element);
+  new MutationObserver((changes) => {
+    for (const { type, target, addedNodes } of changes)
+      if (type === "childList") addedNodes.forEach(sayAll);
+      else sayAll(target);
+  }).observe(element, { subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: SPOKEN });
+}
