@@ -17,7 +17,7 @@ from typing import NamedTuple
 #: Those that there are; English needs no catalogue.
 LANGUAGES = ("en", "zh_CN", "ko")
 _SHORT = 8  # letters: with fewer of its own, a message takes no sentence that nobody knows into its holes
-_SENTENCES, _ITEMS = re.compile(r"(?<=[.:?!]) "), re.compile(r", |; | · | – | and the | and ")
+_SENTENCES, _ITEMS = re.compile(r"(?<=[.:?!]) "), re.compile(r", |; | · | – | and the | [Aa]nd ")
 _LETTER = 10  # what a letter that is known is worth
 _BEHIND = re.compile("[,;:–] ?(?=.)")  # a message begins so where it is said behind something else
 _FULL_STOPS = "。？！：，；"  # of Chinese: no space behind them
@@ -73,11 +73,13 @@ def _catalogue(name):
 
 
 class _Template(NamedTuple):
-    """A message with holes: what it looks like, its longest piece without one, its letters, and its translation."""
+    """A message with holes: what it looks like, its longest piece without one, its letters, whether each hole is in
+    code, and its translation."""
 
     pattern: re.Pattern
     piece: str
     letters: int
+    in_code: tuple
     translation: str
 
     @classmethod
@@ -85,7 +87,8 @@ class _Template(NamedTuple):
         pieces = re.split(r"\{\d+\}", message)
         letters = _letters("".join(pieces))
         pattern = re.compile("(.*?)".join(map(re.escape, pieces)), re.DOTALL)
-        return cls(pattern, max(pieces, key=len), letters, translation)
+        in_code = tuple("".join(pieces[: hole + 1]).count("`") % 2 == 1 for hole in range(len(pieces) - 1))
+        return cls(pattern, max(pieces, key=len), letters, in_code, translation)
 
 
 class Words:
@@ -100,8 +103,10 @@ class Words:
     """
 
     def __init__(self, messages):
-        self._plain = {text: translation for text, translation in messages.items() if "{0}" not in text}
-        self._templates = [_Template.of(*message) for message in messages.items() if "{0}" in message[0]]
+        self._signs = {text: translation for text, translation in messages.items() if not _letters(text)}
+        whole = {text: messages[text] for text in messages if text not in self._signs}
+        self._plain = {text: translation for text, translation in whole.items() if "{0}" not in text}
+        self._templates = [_Template.of(*message) for message in whole.items() if "{0}" in message[0]]
         self._best, self._whole = (lru_cache(4096)(of) for of in (self._best_uncached, self._whole_uncached))
 
     def said(self, text):
@@ -142,7 +147,7 @@ class Words:
         options = [self._whole(text), *(self._in_a_row(text, found) for found in self._gaps(text))]
         if text.endswith("."):  # a message may end without one
             worth, translation = self._best(text[:-1])
-            options.insert(0, (worth - 1, translation + self._plain.get(".", ".")))
+            options.insert(0, (worth - 1, translation + self._signs.get(".", ".")))
         return max(options[::-1], key=lambda each: each[0])
 
     def _whole_uncached(self, text):
@@ -156,7 +161,8 @@ class Words:
         match = template.pattern.fullmatch(text)
         if match is None:
             return None
-        values = [self._best(value) for value in match.groups()]
+        holes = zip(match.groups(), template.in_code, strict=True)
+        values = [(0, value) if code else self._best(value) for value, code in holes]
         if template.letters < _SHORT and any(map(_is_foreign, match.groups(), values)):
             return None
         translation = re.sub(r"\{(\d+)\}", lambda hole: values[int(hole[1])][1], template.translation)
@@ -176,7 +182,8 @@ class Words:
 
     def _between(self, gap, before):
         """What stands between two texts; behind a full stop of Chinese, nothing."""
-        gap = self._plain.get(gap.strip(), gap)
+        sign = gap.strip().lower()
+        gap = self._signs.get(sign, self._plain.get(sign, gap))
         return "" if before and before[-1] in _FULL_STOPS and not gap.strip() else gap
 
 

@@ -59,6 +59,7 @@ WORDS = spoken.Words(
         "{0} to {1}": "{0} 到 {1}",
         ",": "，",
         "and": "和",
+        "its `{0}` is `{1}`: {2}": "它的 `{0}` 是 `{1}`：{2}",
         "x and y *swapped*: `grid[..., 0]` is x.": "x 和 y *调换*了：`grid[..., 0]` 是 x。",
     }
 )
@@ -86,6 +87,7 @@ WORDS = spoken.Words(
             "数字宽 0.50 倍、高 0.60 倍，向右移 0.40。",
         ),
         ("left and right", "左和右"),
+        ("its `left` is `left`: left", "它的 `left` 是 `left`：左"),  # code stays
         # pieces that are there, or not
         ("Right, on 7 inputs.", "7 个输入都对。"),
         ("Right, on 7 inputs, its gradient too. One remark: left", "7 个输入都对，梯度也对。一点意见：左"),

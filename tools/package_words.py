@@ -19,30 +19,35 @@ PYTHON = (
     *(f"exercises/engine/{name}.py" for name in ("observe", "plain", "progress", "puzzles", "questions", "raised")),
     *(f"exercises/engine/{name}.py" for name in ("recognise", "relations", "show", "time_limit")),
     *("exercises/__init__.py", "exercises/pictures.py"),
-    *(f"playground/{name}.py" for name in ("controls", "game", "parameters", "pull_controls", "readout", "sheet")),
+    *(
+        f"playground/{name}.py"
+        for name in ("controls", "game", "parameters", "pull_controls", "readout", "scene", "sheet")
+    ),
     *("playground/theta_widget.py", "playground/warping.py"),
     *(f"figures/{name}.py" for name in ("figure", "before_after", "confusion", "curves", "diagrams", "digits", "film")),
     *(f"training/{name}.py" for name in ("diagnosis", "symptoms", "watch")),
 )
+#: Of these, what is shown in a page as well.
+_IN_PAGES = ("playground/parameters.py", "playground/scene.py")
 #: Where a page does; the text of a page in HTML is found as that of Python is, between its tags.
 SCRIPTS = ("exercises/*.js", "exercises/guesses/*.js", "playground/*.js", "training/watch.js", "browser/*.js")
 _NOTEBOOKS = PROJECT / "notebooks"
 _HOLE = "\0"  # stands for what is filled in
 #: Words that are said alone, and what joins others; any other single word is a name in the code.
 _ALONE = """
-. , ; : – and accuracy angle answer any become bend blue browser bulge class clear clockwise column
-columns corner counter-clockwise digit digits direction down drawing eight end epoch eraser expected family fold
-got horizon identity image input inputs keystone large left left-right linear loss mirror mirrored more
-nine note off on or orange output outputs outside paper pen point points position preset printed projective
-right row rows ruler sampling select shear six size small start step steps stop table top-bottom truth turn
-unchanged undo up verdict weight weights you Clinic Pause Play Playground Sampler Training Visualization
+, . : ; accuracy and angle answer any become bend blue browser bulge class clear clockwise column columns corner
+counter-clockwise digit digits direction down drawing eight end epoch eraser expected family fold follow got
+horizon identity image input inputs it keystone large left left-right linear loss mirror mirrored more nine note
+off on or orange output outputs outside paper pen point points position preset printed projective pull right row
+rows ruler sampling select shape shear shift six size small start step steps stop table top-bottom truth turn
+unchanged undo up verdict weight weights you – Clinic Pause Play Playground Sampler Training Visualization
 """
 #: What only the code reads.
 _CODE = re.compile(
     r"""[{}]\s | ^;?[\w-]+:[^;]*; | [:;]\s*[\d#]+px | ^[\w./-]+$ | ^[.#\[:] | => | ^-- | &\w+;$ | ^change: | tabindex
     | text-anchor | ^\$ | ^&minus | px\b.*sans-serif | ^\S+px$ | ^arc3 | ^round, | ^/proc | \\ | ^rgba?\( | ^https?:
-    | ^data: | ^color: | ^row[ ]wrap | ^(upper|lower)[ ] | ^(check|guess|min)\( | ^stncourse | NotImplementedError$ | =[ ]\.\.\.
-    | ^button, | \.(png|gif)$ | ^< | ^import[ ] | ^\(prefers | \.(bias|weight)$ | expected[ ]F32
+    | ^data: | ^color: | ^row[ ]wrap | ^(upper|lower)[ ] | ^(check|guess|min)\( | ^stncourse | NotImplementedError$
+    | =[ ]\.\.\. | ^button, | \.(png|gif)$ | ^< | ^import[ ] | ^\(prefers | \.(bias|weight)$ | expected[ ]F32
     | ^git | ^os\^ | ^stn- | ^test_ | ^'?Tensor'?[ ]and | torch\. | \|""",
     re.VERBOSE,
 )
@@ -96,7 +101,8 @@ def _of_exercises():
 
 def _of_python():
     for name in PYTHON:
-        yield f"stncourse/{name}", _texts(ast.parse((_PACKAGE / name).read_text(encoding="utf-8")))
+        place = "page: stncourse/" if name in _IN_PAGES else "stncourse/"
+        yield f"{place}{name}", _texts(ast.parse((_PACKAGE / name).read_text(encoding="utf-8")))
 
 
 def _texts(tree):

@@ -1,7 +1,7 @@
 // What a page says, in the reader's language: as _language.py does it, which says more. The scripts say it in English; whatever
 // they put into an element is exchanged before it is seen.
 
-const SHORT = 8, LETTER = 10, SENTENCES = /(?<=[.:?!]) /g, ITEMS = /, |; | · | – | and the | and /g, FULL_STOPS = "。？！：，；";
+const SHORT = 8, LETTER = 10, SENTENCES = /(?<=[.:?!]) /g, ITEMS = /, |; | · | – | and the | [Aa]nd /g, FULL_STOPS = "。？！：，；";
 const SPOKEN = ["aria-label", "aria-valuetext", "alt", "title"]; // attributes that are read out
 const letters = (text) => text.match(/\p{L}/gu)?.length ?? 0;
 const kept = (limit, of) => {
@@ -21,6 +21,7 @@ function templateOf([message, translation]) {
   return {
     pattern: new RegExp(`^${fixed.join("(.*?)")}$`, "s"),
     piece: pieces.reduce((longest, piece) => (piece.length > longest.length ? piece : longest)),
+    inCode: pieces.slice(1).map((_, hole) => pieces.slice(0, hole + 1).join("").split("`").length % 2 === 0),
     own, translation,
   };
 }
@@ -28,7 +29,9 @@ function templateOf([message, translation]) {
 // `words`: English -> translation. Returns a function that says a text.
 export function sayerOf(words) {
   const withHoles = ([message]) => message.includes("{0}"), all = Object.entries(words);
-  const plain = new Map(all.filter((each) => !withHoles(each))), templates = all.filter(withHoles).map(templateOf);
+  const isSign = ([message]) => !letters(message), signs = new Map(all.filter(isSign));
+  const plain = new Map(all.filter((each) => !withHoles(each) && !isSign(each)));
+  const templates = all.filter(withHoles).map(templateOf);
   const best = kept(2000, bestOf), whole = kept(2000, wholeOf);
   const better = (one, other) => (other[0] >= one[0] ? other : one);
 
@@ -43,7 +46,7 @@ export function sayerOf(words) {
     const options = [whole(text), ...gaps.map((gap) => inARow(text, gap))];
     if (text.endsWith(".")) { // a message may end without one
       const [count, translation] = best(text.slice(0, -1));
-      options.unshift([count - 1, translation + (plain.get(".") ?? ".")]);
+      options.unshift([count - 1, translation + (signs.get(".") ?? ".")]);
     }
     return options.reduce(better);
   }
@@ -58,8 +61,8 @@ export function sayerOf(words) {
     return found;
   }
 
-  function filled({ own, translation }, given) {
-    const values = given.map(best);
+  function filled({ own, inCode, translation }, given) {
+    const values = given.map((text, i) => (inCode[i] ? [0, text] : best(text)));
     if (own < SHORT && given.some((text, i) => text.includes(" ") && !values[i][0] && !/\d/.test(text))) return null;
     const swallowed = given.reduce((sum, text) => sum + [...text.matchAll(ITEMS)].length, 0);
     const worth = values.reduce((sum, [each]) => sum + each, LETTER * own) - swallowed;
@@ -72,7 +75,7 @@ export function sayerOf(words) {
   }
 
   function between(gap, before) {
-    const sign = plain.get(gap.trim()) ?? gap;
+    const joint = gap.trim().toLowerCase(), sign = signs.get(joint) ?? plain.get(joint) ?? gap;
     return !sign.trim() && before && FULL_STOPS.includes(before.at(-1)) ? "" : sign;
   }
 
@@ -91,10 +94,13 @@ export function sayerOf(words) {
 // Have an element say what it says in `words`, from now on.
 export function speak(element, words) {
   if (!words || !Object.keys(words).length) return;
-  const say = sayerOf(words);
+  const say = sayerOf(words), said = new Set(); // what was put here is not to be said once more
   const change = (old, put) => {
-    const text = say(old);
-    if (text !== old) put(text);
+    const text = said.has(old) ? old : say(old);
+    if (text === old) return;
+    if (said.size >= 2000) said.clear();
+    said.add(text);
+    put(text);
   };
   function sayAll(node) {
     if (node.nodeType === Node.TEXT_NODE) {

@@ -16,7 +16,7 @@ in_each = pytest.mark.parametrize("language", OTHERS)
 NAMES = {
     *("zeros", "border", "reflection", "background", "bilinear", "nearest", "bicubic", "align_corners", "STN", "px"),
     *("tx", "ty", "loss", "log", "max", "θ", "CNN", "MNIST", "Tab", "Shift", "Alt", "Home", "Backspace", "Escape"),
-    *("Enter", "Space", "align", "corners", "Ctrl", "cpu"),
+    *("raw", "Enter", "Space", "align", "corners", "Ctrl", "cpu"),
 }
 #: Texts, labels and descriptions that are to be seen or read out in an element.
 SAID = """(root) => {
@@ -62,15 +62,16 @@ def test_the_script_says_what_python_says(page, language):
 
 
 def test_whatever_is_put_into_an_element_is_said(page):
-    words = {"left": "左", "step {0}": "第 {0} 步", "a picture": "一幅图"}
+    words = {"left": "左", "step {0}": "第 {0} 步", "a picture": "一幅图", "not left": "not left and left", ",": ",,"}
     page.evaluate("(words) => script.speak(document.querySelector('main'), words)", words)
     page.evaluate("""() => {
         const main = document.querySelector("main");
         main.innerHTML = '<p title="left" class="left">left</p><img alt="a picture"><option value="left">left</option>';
-        main.append("step 1");
+        main.append("step 1", document.createElement("i"), ", ", document.createElement("b"), "not left");
     }""")
     assert page.evaluate("document.querySelector('main').innerHTML") == (
         '<p title="左" class="left">左</p><img alt="一幅图"><option value="left">左</option>第 1 步'
+        "<i></i>, <b></b>not left and left"
     )
     page.evaluate("document.querySelector('p').firstChild.data = 'step 2'")
     page.evaluate("document.querySelector('p').title = 'step 3'")
@@ -92,12 +93,14 @@ def test_the_page_of_the_playground(language, tmp_path, monkeypatch, open_page):
     for number in range(tools.count()):
         tools.nth(number).click()
         lab.drawn(page)
-        assert english_in(page.evaluate(SAID, page.locator("body").element_handle())) == []
+        left = english_in(page.evaluate(SAID, page.locator("body").element_handle()))
+        assert left == [], " | ".join(left)
     sizes = [page.locator("select").nth(number) for number in range(page.locator("select").count())]
     presets = next(each for each in sizes if "mirror" in each.inner_html())
     presets.select_option("mirror")  # a value is what it was
     lab.until(lambda: lab.theta_of(page)[0] == pytest.approx(-1), "it is mirrored")
-    assert english_in(page.evaluate(SAID, page.locator("body").element_handle())) == []
+    left = english_in(page.evaluate(SAID, page.locator("body").element_handle()))
+    assert left == [], " | ".join(left)
 
 
 @in_each
@@ -105,7 +108,7 @@ def test_a_notebook_says_which_language_it_is_in(language, open_notebook):
     cells = [
         "from stncourse import *",
         "theta_playground(model='pretrained', controls=('sliders', 'theta', 'presets', 'digit', 'model', 'pull'))",
-        "guess('Who wins over the ten digits?', name='x', choices=('the STN', 'you'), truth='you')",
+        f"guess('Who wins over the ten digits?', name='{language}', choices=('the STN', 'you'), truth='you')",
         "control_points_playground()",
         "check('which_way', 'down')",
     ]
