@@ -19,10 +19,11 @@ LANGUAGES = ("en", "zh_CN", "ko")
 _SHORT = 8  # letters: with fewer of its own, a message takes no sentence that nobody knows into its holes
 _SENTENCES, _ITEMS = re.compile(r"(?<=[.:?!]) "), re.compile(r", |; | · | – | and the | [Aa]nd ")
 _LETTER = 10  # what a letter that is known is worth
-_BEHIND = re.compile("[,;:–] ?(?=.)")  # a message begins so where it is said behind something else
+_BEHIND = re.compile(r"(?:[,;:–] ?|\d\d )(?=.)")  # what stands before a message, where it is said behind something
+_COLUMNS = re.compile(r"(?<=\S)( {2,})(?=\S)")  # of a table
 _FULL_STOPS = "。？！：，；"  # of Chinese: no space behind them
 #: Words that an element shows, or has read out.
-_SPOKEN = re.compile(r'(?<=\s)(alt|aria-label|title)="([^"]*)"')
+_SPOKEN = re.compile(r"""(?<=\s)(alt|aria-label|title)=(["'])(.*?)\2""")
 _TAGS = re.compile(r"(?s)(<style.*?</style>|<script.*?</script>|<(?!/?(?:code|em)>)[^>]*>)")
 
 
@@ -113,6 +114,8 @@ class Words:
         """A text as it is said in this language; what is not known of it, in English."""
         if not self._plain or not text.strip():
             return text
+        if _COLUMNS.search(text):
+            return "".join(map(self.said, _COLUMNS.split(text)))
         core = " ".join(text.split())
         worth, translation = self._best(core)
         if "\n" in text.strip() and worth < _LETTER * _letters(core):
@@ -130,7 +133,7 @@ class Words:
         return "".join(pieces)
 
     def _spoken(self, match):
-        return f'{match[1]}="{html.escape(self.said(html.unescape(match[2])))}"'
+        return f"{match[1]}={match[2]}{html.escape(self.said(html.unescape(match[3])))}{match[2]}"
 
     def _said_between_tags(self, piece):
         """Text with code and emphasis, which messages write with backticks and stars."""
@@ -141,7 +144,7 @@ class Words:
     def _best_uncached(self, text):
         """(what it is worth, the translation), of a text without line breaks: the more letters are known, the more."""
         if text.strip() != text or _BEHIND.match(text):  # what fills a hole behind a word
-            start, core, end = re.fullmatch(r"(\s*[,;:–]?\s*)(.*?)(\s*)", text, re.DOTALL).groups()
+            start, core, end = re.fullmatch(r"(\s*(?:[,;:–]|\d\d )?\s*)(.*?)(\s*)", text, re.DOTALL).groups()
             worth, translation = self._best(core)
             return worth, f"{self._between(start, '')}{translation}{end}"
         options = [self._whole(text), *(self._in_a_row(text, found) for found in self._gaps(text))]

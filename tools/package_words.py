@@ -37,10 +37,11 @@ _HOLE = "\0"  # stands for what is filled in
 _ALONE = """
 , . : ; accuracy and angle answer any become bend blue browser bulge class clear clockwise column columns corner
 counter-clockwise digit digits direction down drawing eight end epoch eraser expected family fold follow got
-horizon identity image input inputs it keystone large left left-right linear loss mirror mirrored more nine note
-off on or orange output outputs outside paper pen point points position preset printed projective pull right row
-rows ruler sampling select shape shear shift six size small start step steps stop table top-bottom truth turn
-unchanged undo up verdict weight weights you – Clinic Pause Play Playground Sampler Training Visualization
+horizon identity image input inputs it keystone large left left-right line linear loss medium mirror mirrored
+more nine note off on or orange output outputs outside paper pen point points position preset printed projective
+pull right row rows ruler sampling select shape shear shift six size small start step steps stop table thick
+thin top-bottom truth turn unchanged undo up verdict weight weights you – Clinic Pause Play Playground Sampler
+Training Visualization
 """
 #: What only the code reads.
 _CODE = re.compile(
@@ -57,7 +58,8 @@ def all_messages():
     """Message -> where it is said, sorted by that: "page", where a browser says it."""
     found = {}
     joints = "page: stncourse/browser/language.js", [".", ",", ";", ":", "–", "and"]
-    for place, texts in (joints, (*_of_exercises(),), *_of_python(), *_of_notebooks(), *_of_scripts()):
+    keys = "page: stncourse/playground/drawing.js", ["thin", "medium", "thick"]  # not in quotes there
+    for place, texts in (joints, keys, (*_of_exercises(),), *_of_python(), *_of_notebooks(), *_of_scripts()):
         for text in texts:
             for message in pieces(text):
                 found.setdefault(message, []).append(place)
@@ -67,7 +69,8 @@ def all_messages():
 def pieces(text):
     """The messages in a text of the code: what stands between the tags of HTML, with its holes numbered."""
     text = re.sub("</?em>", "*", re.sub("</?code>", "`", text))
-    for piece in re.split(r"<[^<>]*>", text):
+    spoken = re.findall(r'(?:aria-label|alt|title)="([^"$]+)"', text)
+    for piece in (*re.split(r"<[^<>]*>", text), *spoken):
         piece = re.sub(f"{_HOLE}+", _HOLE, " ".join(piece.split()))
         piece = re.sub(r"^[,;:–] ?(?=.)", "", piece)  # it is said behind something else
         if _is_said(piece):
@@ -173,7 +176,7 @@ def _of_scripts():
     for name in ("playground/page.html", "figures/film.html"):
         page = (_PACKAGE / name).read_text(encoding="utf-8")
         page = re.sub(r"(?s)<(style|script|title).*?</\1>|<!--.*?-->", "", page)
-        yield f"stncourse/{name}", [page, *re.findall(r'(?:aria-label|alt)="([^"$]+)"', page)]
+        yield f"stncourse/{name}", [page]
     site = PROJECT / "docs" / "_static" / "site.js"
     yield "page: docs/_static/site.js", _texts_of_script(site.read_text(encoding="utf-8"))
     for pattern in SCRIPTS:

@@ -36,7 +36,7 @@ export function sayerOf(words) {
   const better = (one, other) => (other[0] >= one[0] ? other : one);
 
   function bestOf(text) { // [what it is worth, the translation]
-    const [, start, core, end] = text.match(/^(\s*(?:[,;:–](?=.))?\s*)(.*?)(\s*)$/s);
+    const [, start, core, end] = text.match(/^(\s*(?:[,;:–](?=.)|\d\d (?=.))?\s*)(.*?)(\s*)$/s);
     if (start || end) {
       const [count, translation] = best(core);
       return [count, between(start, "") + translation + end];
@@ -79,7 +79,8 @@ export function sayerOf(words) {
     return !sign.trim() && before && FULL_STOPS.includes(before.at(-1)) ? "" : sign;
   }
 
-  return (text) => {
+  return function say(text) {
+    if (/\S {2,}\S/.test(text)) return text.split(/(?<=\S)( {2,})(?=\S)/).map(say).join(""); // columns of a table
     const core = text.trim().replace(/\s+/g, " "), [count, translation] = core ? best(core) : [0];
     if (text.trim().includes("\n") && count < LETTER * letters(core)) return text.split("\n").map(sayerLine).join("\n");
     return count ? text.match(/^\s*/)[0] + translation + text.match(/\s*$/)[0] : text;

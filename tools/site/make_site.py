@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import tomllib
@@ -104,16 +105,18 @@ def add_downloads(folder):
 
 
 def build(language, words):
-    """Have Sphinx build a language's pages; its warnings are errors. Returns its exit status."""
-    from sphinx.cmd.build import main
+    """Have Sphinx build a language's pages; its warnings are errors. Returns its exit status.
 
+    In a process of its own: in one process the words of the theme would stay those of the language before.
+    """
     sources, site = sources_of(words), SITE / words.folder
     shutil.rmtree(site, ignore_errors=True)
     options = ["-W", "--keep-going", "-q", "-c", str(PROJECT / "docs"), "-d", f"{sources}-doctrees"]
     settings = {"html_static_path": SOURCES / "_static", "language": language, "html_title": words.title}
     for name, value in (settings | {"project": words.home}).items():
         options += ["-D", f"{name}={value}"]
-    return main([*options, "-E", "-b", "html", str(sources), str(site)])
+    command = [sys.executable, "-m", "sphinx", *options, "-E", "-b", "html", str(sources), str(site)]
+    return subprocess.run(command, check=False).returncode
 
 
 if __name__ == "__main__":
