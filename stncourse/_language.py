@@ -19,7 +19,8 @@ LANGUAGES = ("en", "zh_CN", "ko")
 _SHORT = 8  # letters: with fewer of its own, a message takes no sentence that nobody knows into its holes
 _SENTENCES, _ITEMS = re.compile(r"(?<=[.:?!]) "), re.compile(r", |; | · | – | and the | [Aa]nd ")
 _LETTER = 10  # what a letter that is known is worth
-_BEHIND = re.compile(r"(?:[,;:–] ?|\d\d )(?=.)")  # what stands before a message, where it is said behind something
+_BEHIND = re.compile("[,;:–] ?(?=.)")  # what stands before a message, where it is said behind something else
+_NUMBERED = re.compile(r"\d\d (?=.)")  # the title of a notebook
 _COLUMNS = re.compile(r"(?<=\S)( {2,})(?=\S)")  # of a table
 _FULL_STOPS = "。？！：，；"  # of Chinese: no space behind them
 #: Words that an element shows, or has read out.
@@ -144,13 +145,16 @@ class Words:
     def _best_uncached(self, text):
         """(what it is worth, the translation), of a text without line breaks: the more letters are known, the more."""
         if text.strip() != text or _BEHIND.match(text):  # what fills a hole behind a word
-            start, core, end = re.fullmatch(r"(\s*(?:[,;:–]|\d\d )?\s*)(.*?)(\s*)", text, re.DOTALL).groups()
+            start, core, end = re.fullmatch(r"(\s*[,;:–]?\s*)(.*?)(\s*)", text, re.DOTALL).groups()
             worth, translation = self._best(core)
             return worth, f"{self._between(start, '')}{translation}{end}"
         options = [self._whole(text), *(self._in_a_row(text, found) for found in self._gaps(text))]
         if text.endswith("."):  # a message may end without one
             worth, translation = self._best(text[:-1])
             options.insert(0, (worth - 1, translation + self._signs.get(".", ".")))
+        if _NUMBERED.match(text):
+            worth, translation = self._best(text[3:])
+            options.insert(0, (worth, text[:3] + translation))
         return max(options[::-1], key=lambda each: each[0])
 
     def _whole_uncached(self, text):

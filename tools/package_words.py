@@ -45,7 +45,7 @@ Training Visualization
 """
 #: What only the code reads.
 _CODE = re.compile(
-    r"""[{}]\s | ^;?[\w-]+:[^;]*; | [:;]\s*[\d#]+px | ^[\w./-]+$ | ^[.#\[:] | => | ^-- | &\w+;$ | ^change: | tabindex
+    r"""[{}]\s | ^;?[\w-]+:[^\s;]+; | [:;]\s*[\d#]+px | ^[\w./-]+$ | ^[.#\[:] | => | ^-- | &\w+;$ | ^change: | tabindex
     | text-anchor | ^\$ | ^&minus | px\b.*sans-serif | ^\S+px$ | ^arc3 | ^round, | ^/proc | \\ | ^rgba?\( | ^https?:
     | ^data: | ^color: | ^row[ ]wrap | ^(upper|lower)[ ] | ^(check|guess|min)\( | ^stncourse | NotImplementedError$
     | =[ ]\.\.\. | ^button, | \.(png|gif)$ | ^< | ^import[ ] | ^\(prefers | \.(bias|weight)$ | expected[ ]F32

@@ -36,7 +36,7 @@ export function sayerOf(words) {
   const better = (one, other) => (other[0] >= one[0] ? other : one);
 
   function bestOf(text) { // [what it is worth, the translation]
-    const [, start, core, end] = text.match(/^(\s*(?:[,;:–](?=.)|\d\d (?=.))?\s*)(.*?)(\s*)$/s);
+    const [, start, core, end] = text.match(/^(\s*(?:[,;:–](?=.))?\s*)(.*?)(\s*)$/s);
     if (start || end) {
       const [count, translation] = best(core);
       return [count, between(start, "") + translation + end];
@@ -47,6 +47,10 @@ export function sayerOf(words) {
     if (text.endsWith(".")) { // a message may end without one
       const [count, translation] = best(text.slice(0, -1));
       options.unshift([count - 1, translation + (signs.get(".") ?? ".")]);
+    }
+    if (/^\d\d ./.test(text)) { // the title of a notebook
+      const [count, translation] = best(text.slice(3));
+      options.unshift([count, text.slice(0, 3) + translation]);
     }
     return options.reduce(better);
   }

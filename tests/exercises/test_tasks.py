@@ -26,9 +26,9 @@ from run_python import run_python
 
 import stncourse
 from stncourse import CheckResult, check, progress
+from stncourse._language import as_html
 from stncourse.exercises import NOTEBOOKS, exercises_of, find
 from stncourse.exercises.engine import progress as _progress
-from stncourse.exercises.engine import show as _show
 from stncourse.exercises.engine.functions import Code
 from stncourse.exercises.engine.observe import TIME_LIMIT, observe_answer
 from stncourse.exercises.engine.plain import plain
@@ -257,7 +257,7 @@ def test_check_shows_its_verdict_and_returns_it(capsys):
 
 
 def test_the_box_of_a_notebook_shows_the_little_markdown_of_messages():
-    shown = _show._as_html("the *frame* is **not** `a * b * c` < 3")
+    shown = as_html("the *frame* is **not** `a * b * c` < 3")
     assert shown == "the <em>frame</em> is <b>not</b> <code>a * b * c</code> &lt; 3"
 
 

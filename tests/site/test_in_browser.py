@@ -91,6 +91,20 @@ def test_living_pictures_live(open_page, name):
             assert root.locator(".question").inner_text().endswith("?")
 
 
+@pytest.mark.parametrize("folder", ["zh", "ko"])
+@pytest.mark.parametrize("name", ["index", "notebooks/03_grid_generator", "notebooks/07_theta_playground"])
+def test_a_page_in_another_language_says_nothing_in_english(open_page, folder, name):
+    """Its pictures and their controls, what stands for a figure, and the words of the theme."""
+    page = open_page(f"{folder}/{name}.html")
+    settled(page)
+    said = [root.inner_text() for root in page.locator(".stn-live").all()]
+    said += page.evaluate("[...document.querySelectorAll('article img')].map((image) => image.alt)")
+    said += page.evaluate("[...document.querySelectorAll('.stn-live [aria-label]')].map((each) => each.ariaLabel)")
+    assert len(said) > 5
+    assert re.findall(r"(?:\b[a-z]{2,}\b[ ,]+){2}[a-z]{2,}\b", " | ".join(said)) == []
+    expect(page.locator(".search-button__default-text").first).to_have_text({"zh": "搜索", "ko": "검색"}[folder])
+
+
 def test_a_digit_is_drawn_on_the_front_page_and_read(open_page):
     page = open_page("index.html")
     board = page.locator(".board").first.bounding_box()
