@@ -184,7 +184,8 @@ class Words:
         """A message, and what comes behind a gap."""
         worth, first = self._whole(text[: gap.start()])
         others, rest = self._best(text[gap.end() :])
-        between = self._between(gap[0], first) if worth else gap[0]  # a pair of numbers keeps its comma
+        of_numbers = text[: gap.start()][-1:].isdigit() and text[gap.end() :][:1].isdigit()  # they keep their comma
+        between = gap[0] if of_numbers or not worth + others else self._between(gap[0], first)
         return worth + others, f"{first}{between}{rest}"
 
     def _between(self, gap, before):

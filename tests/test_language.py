@@ -57,6 +57,7 @@ WORDS = spoken.Words(
         "One remark: {0}": "一点意见：{0}",
         "The sign is wrong.": "符号错了。",
         "{0} to {1}": "{0} 到 {1}",
+        "left of {0}": "左 of {0}",
         ",": "，",
         "and": "和",
         "its `{0}` is `{1}`: {2}": "它的 `{0}` 是 `{1}`：{2}",
@@ -88,6 +89,7 @@ WORDS = spoken.Words(
         ),
         ("left and right", "左和右"),
         ("its `left` is `left`: left", "它的 `left` 是 `left`：左"),  # code stays
+        ("left of [1.00, 0.00, 2.00], right", "左 of [1.00, 0.00, 2.00]，右"),
         # pieces that are there, or not
         ("Right, on 7 inputs.", "7 个输入都对。"),
         ("Right, on 7 inputs, its gradient too. One remark: left", "7 个输入都对，梯度也对。一点意见：左"),

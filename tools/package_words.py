@@ -35,13 +35,13 @@ _NOTEBOOKS = PROJECT / "notebooks"
 _HOLE = "\0"  # stands for what is filled in
 #: Words that are said alone, and what joins others; any other single word is a name in the code.
 _ALONE = """
-, . : ; accuracy and angle answer any become bend blue browser bulge class clear clockwise column columns corner
-counter-clockwise digit digits direction down drawing eight end epoch eraser expected family fold follow got
-horizon identity image input inputs it keystone large left left-right line linear loss medium mirror mirrored
-more nine note off on or orange output outputs outside paper pen point points position preset printed projective
-pull right row rows ruler sampling select shape shear shift six size small start step steps stop table thick
-thin top-bottom truth turn unchanged undo up verdict weight weights you – Clinic Pause Play Playground Sampler
-Training Visualization
+, . : ; accuracy after and angle answer any become before bend blue browser bulge class clear clockwise column
+columns corner counter-clockwise digit digits direction down drawing eight end epoch eraser expected family fold
+follow got horizon identity image input inputs it keystone large left left-right line linear loss medium mirror
+mirrored more nine note off on or orange output outputs outside paper pen point points position preset printed
+projective pull right row rows ruler sampling select shape shear shift six size small start step steps stop
+table target thick thin top-bottom truth turn unchanged undo up verdict weight weights you – Clinic Pause Play
+Playground Sampler Training Visualization
 """
 #: What only the code reads.
 _CODE = re.compile(

@@ -75,7 +75,8 @@ export function sayerOf(words) {
 
   function inARow(text, { 0: gap, index }) {
     const [some, first] = whole(text.slice(0, index)), [others, rest] = best(text.slice(index + gap.length));
-    return [some + others, first + (some ? between(gap, first) : gap) + rest];
+    const ofNumbers = /\d$/.test(text.slice(0, index)) && /^\d/.test(text.slice(index + gap.length)); // they keep their comma
+    return [some + others, first + (ofNumbers || !(some + others) ? gap : between(gap, first)) + rest];
   }
 
   function between(gap, before) {
