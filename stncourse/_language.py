@@ -18,6 +18,7 @@ from typing import NamedTuple
 LANGUAGES = ("en", "zh_CN", "ko")
 _SHORT = 8  # letters: with fewer of its own, a message takes no sentence that nobody knows into its holes
 _SENTENCES, _ITEMS = re.compile(r"(?<=[.:?!]) "), re.compile(r", |; | · | – | and the | [Aa]nd ")
+_LONGEST = 1000  # characters: what is longer is not ours
 _LETTER = 10  # what a letter that is known is worth
 _BEHIND = re.compile("[,;:–] ?(?=.)")  # what stands before a message, where it is said behind something else
 _NUMBERED = re.compile(r"\d\d (?=.)")  # the title of a notebook
@@ -118,7 +119,7 @@ class Words:
         if _COLUMNS.search(text):
             return "".join(map(self.said, _COLUMNS.split(text)))
         core = " ".join(text.split())
-        worth, translation = self._best(core)
+        worth, translation = self._best(core) if len(core) <= _LONGEST else (0, core)
         if "\n" in text.strip() and worth < _LETTER * _letters(core):
             return "\n".join(map(self.said, text.split("\n")))
         start, end = (text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :])

@@ -98,6 +98,7 @@ WORDS = spoken.Words(
         ("  left\n", "  左\n"),
         ("left\nThe sign\nis wrong.\nright", "左\nThe sign\nis wrong.\n右"),
         ("The sign\nis wrong.", "符号错了。"),
+        ("left, " * 9999 + "left", None),  # somebody else's text, which takes no time
         ("", None),
         (" ", None),
     ],

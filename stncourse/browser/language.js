@@ -1,7 +1,7 @@
 // What a page says, in the reader's language: as _language.py does it, which says more. The scripts say it in English; whatever
 // they put into an element is exchanged before it is seen.
 
-const SHORT = 8, LETTER = 10, SENTENCES = /(?<=[.:?!]) /g, ITEMS = /, |; | · | – | and the | [Aa]nd /g, FULL_STOPS = "。？！：，；";
+const SHORT = 8, LETTER = 10, LONGEST = 1000, SENTENCES = /(?<=[.:?!]) /g, ITEMS = /, |; | · | – | and the | [Aa]nd /g, FULL_STOPS = "。？！：，；";
 const SPOKEN = ["aria-label", "aria-valuetext", "alt", "title"]; // attributes that are read out
 const letters = (text) => text.match(/\p{L}/gu)?.length ?? 0;
 const kept = (limit, of) => {
@@ -84,17 +84,14 @@ export function sayerOf(words) {
     return !sign.trim() && before && FULL_STOPS.includes(before.at(-1)) ? "" : sign;
   }
 
+  const bestIn = (core) => (core && core.length <= LONGEST ? best(core) : [0]);
+
   return function say(text) {
     if (/\S {2,}\S/.test(text)) return text.split(/(?<=\S)( {2,})(?=\S)/).map(say).join(""); // columns of a table
-    const core = text.trim().replace(/\s+/g, " "), [count, translation] = core ? best(core) : [0];
-    if (text.trim().includes("\n") && count < LETTER * letters(core)) return text.split("\n").map(sayerLine).join("\n");
+    const core = text.trim().replace(/\s+/g, " "), [count, translation] = bestIn(core);
+    if (text.trim().includes("\n") && count < LETTER * letters(core)) return text.split("\n").map(say).join("\n");
     return count ? text.match(/^\s*/)[0] + translation + text.match(/\s*$/)[0] : text;
   };
-
-  function sayerLine(line) {
-    const core = line.trim().replace(/\s+/g, " "), [count, translation] = core ? best(core) : [0];
-    return count ? line.match(/^\s*/)[0] + translation + line.match(/\s*$/)[0] : line;
-  }
 }
 
 // Have an element say what it says in `words`, from now on.

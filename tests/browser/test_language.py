@@ -51,7 +51,18 @@ def test_the_script_says_what_python_says(page, language):
     catalogue = spoken._catalogue(language)
     messages, words = catalogue["page"] | catalogue["python"], spoken.words(language)
     fillings = ["0.40", "left", "the frame", "one, two", "nobody knows", "turned 30° clockwise, moved left by 0.20"]
-    texts = [*messages, "", " ", "no message", "  left \n", "left\nno message\nright", "left. right", "left and right"]
+    texts = [
+        *messages,
+        "",
+        " ",
+        "left, " * 999,
+        "left, " * 150 + "left",
+        "no message",
+        "  left \n",
+        "left\nno message\nright",
+        "left. right",
+        "left and right",
+    ]
     for number, message in enumerate(messages):
         texts.append(re.sub(r"\{(\d+)\}", lambda hole, n=number: fillings[(n + int(hole[1])) % 6], message))
         texts.append(f"{texts[-1]} {texts[number]}")
