@@ -17,11 +17,13 @@ from typing import NamedTuple
 #: Those that there are; English needs no catalogue.
 LANGUAGES = ("en", "zh_CN", "ko")
 _SHORT = 8  # letters: with fewer of its own, a message takes no sentence that nobody knows into its holes
-_SENTENCES, _ITEMS = re.compile(r"(?<=[.:?!]) "), re.compile(r", |; | · | – | and the | [Aa]nd ")
+_SENTENCES, _ITEMS = re.compile(r"(?<=[.:?!]) "), re.compile(r", |; | · | – | \+ | and the | [Aa]nd ")
 _LONGEST = 1000  # characters: what is longer is not ours
-_LETTER = 10  # what a letter that is known is worth
+_MOST, _KEPT = 24, 20_000  # messages in a row; texts that are remembered
+_LETTER = 100  # what a letter that is known is worth
 _BEHIND = re.compile("[,;:–] ?(?=.)")  # what stands before a message, where it is said behind something else
 _NUMBERED = re.compile(r"\d\d (?=.)")  # the title of a notebook
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|“[^”]*”""")
 _COLUMNS = re.compile(r"(?<=\S)( {2,})(?=\S)")  # of a table
 _FULL_STOPS = "。？！：，；"  # of Chinese: no space behind them
 #: Words that an element shows, or has read out.
@@ -39,6 +41,11 @@ def said(text):
     return words(language()).said(text)
 
 
+def wholly(text):
+    """A text that may be somebody else's, such as a title: in the student's language, if all of it is known."""
+    return words(language()).wholly(text)
+
+
 def for_page():
     """The messages that a page says itself: English -> the student's language; {} for English."""
     return _catalogue(language()).get("page", {})
@@ -53,7 +60,7 @@ def words(name):
 
 def _known(name):
     """One of ``LANGUAGES``, for a name such as ``zh``, ``zh-CN`` or ``ko_KR.UTF-8``; English for all others."""
-    return next((each for each in LANGUAGES if name[:2].lower() == each[:2]), "en")
+    return next((each for each in LANGUAGES if name.strip()[:2].lower() == each[:2]), "en")
 
 
 @lru_cache(maxsize=4)
@@ -62,7 +69,7 @@ def _of_notebook(path):
     try:
         with open(path, encoding="utf-8") as file:
             named = json.load(file)["metadata"].get("language", "")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return ""
     return named if isinstance(named, str) else ""
 
@@ -110,12 +117,14 @@ class Words:
         whole = {text: messages[text] for text in messages if text not in self._signs}
         self._plain = {text: translation for text, translation in whole.items() if "{0}" not in text}
         self._templates = [_Template.of(*message) for message in whole.items() if "{0}" in message[0]]
-        self._best, self._whole = (lru_cache(4096)(of) for of in (self._best_uncached, self._whole_uncached))
+        self._known = {}
 
     def said(self, text):
         """A text as it is said in this language; what is not known of it, in English."""
         if not self._plain or not text.strip():
             return text
+        if len(self._known) > _KEPT:
+            self._known.clear()
         if _COLUMNS.search(text):
             return "".join(map(self.said, _COLUMNS.split(text)))
         core = " ".join(text.split())
@@ -143,22 +152,33 @@ class Words:
         translation = self.said(text)
         return piece if translation == text else as_html(translation)
 
-    def _best_uncached(self, text):
+    def wholly(self, text):
+        """A text that may be somebody else's: as it is said in this language if all of it is known, else as it is."""
+        core = " ".join(text.split())
+        worth, translation = self._best(core) if len(core) <= _LONGEST else (0, text)
+        return translation if worth > _LETTER * (_letters(core) - 1) and worth > 0 else text
+
+    def _best(self, text):
+        if text not in self._known:
+            self._known[text] = self._best_of(text)
+        return self._known[text]
+
+    def _best_of(self, text):
         """(what it is worth, the translation), of a text without line breaks: the more letters are known, the more."""
         if text.strip() != text or _BEHIND.match(text):  # what fills a hole behind a word
             start, core, end = re.fullmatch(r"(\s*[,;:–]?\s*)(.*?)(\s*)", text, re.DOTALL).groups()
             worth, translation = self._best(core)
             return worth, f"{self._between(start, '')}{translation}{end}"
-        options = [self._whole(text), *(self._in_a_row(text, found) for found in self._gaps(text))]
+        options = [*(self._in_a_row(text, found) for found in self._gaps(text)), self._whole(text)]
         if text.endswith("."):  # a message may end without one
             worth, translation = self._best(text[:-1])
             options.insert(0, (worth - 1, translation + self._signs.get(".", ".")))
         if _NUMBERED.match(text):
             worth, translation = self._best(text[3:])
             options.insert(0, (worth, text[:3] + translation))
-        return max(options[::-1], key=lambda each: each[0])
+        return max(options[::-1], key=lambda each: each[0])  # of equals the whole, else the last division
 
-    def _whole_uncached(self, text):
+    def _whole(self, text):
         """The same, of one message."""
         if text in self._plain:
             return _LETTER * max(1, _letters(text)), self._plain[text]
@@ -169,17 +189,25 @@ class Words:
         match = template.pattern.fullmatch(text)
         if match is None:
             return None
-        holes = zip(match.groups(), template.in_code, strict=True)
+        holes = list(zip(match.groups(), template.in_code, strict=True))
+        if any(value.count("`") % 2 and not code for value, code in holes):  # it would cut code in two
+            return None
         values = [(0, value) if code else self._best(value) for value, code in holes]
         if template.letters < _SHORT and any(map(_is_foreign, match.groups(), values)):
             return None
         translation = re.sub(r"\{(\d+)\}", lambda hole: values[int(hole[1])][1], template.translation)
-        swallowed = sum(len(_ITEMS.findall(value)) for value in match.groups())  # better not, where there is a choice
-        return _LETTER * template.letters + sum(worth for worth, _ in values) - swallowed, translation
+        translation = re.sub(f"(?<=[{_FULL_STOPS}]) +", "", translation)
+        # Items of a list that a hole swallows: better not, where there is a choice.
+        items = sum(len(_ITEMS.findall(hole)) for hole, (worth, _) in zip(match.groups(), values, strict=True) if worth)
+        return _LETTER * template.letters + sum(worth for worth, _ in values) - 2 * items, translation
 
     def _gaps(self, text):
         """Where one message may end and the next begin: behind a sentence; where there is none, in a list."""
-        return list(_SENTENCES.finditer(text)) or list(_ITEMS.finditer(text))
+        for between in (_SENTENCES, _ITEMS):
+            gaps = [gap for gap in between.finditer(text) if text.count("`", 0, gap.start()) % 2 == 0]  # none in code
+            if gaps:
+                return gaps if len(gaps) <= _MOST else []  # more are somebody else's
+        return []
 
     def _in_a_row(self, text, gap):
         """A message, and what comes behind a gap."""
@@ -187,7 +215,7 @@ class Words:
         others, rest = self._best(text[gap.end() :])
         of_numbers = text[: gap.start()][-1:].isdigit() and text[gap.end() :][:1].isdigit()  # they keep their comma
         between = gap[0] if of_numbers or not worth + others else self._between(gap[0], first)
-        return worth + others, f"{first}{between}{rest}"
+        return worth + others - 1, f"{first}{between}{rest}"
 
     def _between(self, gap, before):
         """What stands between two texts; behind a full stop of Chinese, nothing."""
@@ -206,8 +234,9 @@ def as_html(text):
 
 
 def _is_foreign(text, found):
-    """Whether a text is several words, without a number, of which nothing was found."""
-    return " " in text and not found[0] and not any(map(str.isdigit, text))
+    """Whether a text is several words, without a number or quotes, of which nothing was found."""
+    bare = _QUOTED.sub("", text)
+    return " " in text and not found[0] and _letters(bare) > 0 and not any(map(str.isdigit, bare))
 
 
 def _letters(text):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import ipywidgets
 import matplotlib.text
@@ -58,6 +59,9 @@ WORDS = spoken.Words(
         "The sign is wrong.": "符号错了。",
         "{0} to {1}": "{0} 到 {1}",
         "left of {0}": "左 of {0}",
+        "{0}: right": "{0}：对了",
+        "one of {0}": "其中之一：{0}",
+        "line {0} of its cell, `{1}`": "第 {0} 行 `{1}`",
         ",": "，",
         "and": "和",
         "its `{0}` is `{1}`: {2}": "它的 `{0}` 是 `{1}`：{2}",
@@ -93,6 +97,12 @@ WORDS = spoken.Words(
         # pieces that are there, or not
         ("Right, on 7 inputs.", "7 个输入都对。"),
         ("Right, on 7 inputs, its gradient too. One remark: left", "7 个输入都对，梯度也对。一点意见：左"),
+        # one whole message rather than two in a row; but an item rather than a list in a hole
+        ("which_way: right", "which_way：对了"),
+        ("one of 'a', 'b', 'c'", "其中之一：'a', 'b', 'c'"),
+        ("left + right", "左 + 右"),
+        # code is not cut in two
+        ("line 3 of its cell, `if left and 1 < right, left: 3 to 4`", "第 3 行 `if left and 1 < right, left: 3 to 4`"),
         # a short message does not take a whole sentence apart
         ("He went to the sea to swim, then he went to bed", None),
         ("  left\n", "  左\n"),
@@ -105,6 +115,24 @@ WORDS = spoken.Words(
 )
 def test_a_text_is_found_among_the_messages(text, translation):
     assert WORDS.said(text) == (text if translation is None else translation)
+
+
+@pytest.mark.parametrize("joint", [" and ", ", ", ". ", ": ", " to ", " of "])
+def test_a_text_of_somebody_elses_takes_no_time(joint, foreign):
+    """Whatever is in it: a verdict has to come at once."""
+    words = spoken.Words(spoken._catalogue(foreign)["page"] | spoken._catalogue(foreign)["python"])
+    for text in (joint.join(f"w{i}" for i in range(90)), joint.join(f"at x {i}" for i in range(70))):
+        start = time.process_time()
+        words.said(f"line 3 of its cell, `{text}`")
+        words.said(text)
+        assert time.process_time() - start < 5  # it is some hundredths; it was minutes
+
+
+def test_a_text_that_may_be_somebody_elses_is_said_wholly_or_not_at_all():
+    assert WORDS.wholly("left") == "左"
+    assert WORDS.wholly("left, moved right by 0.40") == "左，向右移 0.40"
+    for text in ("left, and mine", "mine to left", "0.40", "", "left " * 900):
+        assert WORDS.wholly(text) == text
 
 
 def test_html_keeps_its_tags():

@@ -29,6 +29,7 @@ NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 _SITE = tomllib.loads((PROJECT / "translations" / "site.toml").read_text(encoding="utf-8"))
 #: Language -> what stands above a cell that nobody has translated yet.
 LANGUAGES = {language: words["untranslated"] for language, words in _SITE.items() if "untranslated" in words}
+_TITLES = re.compile(r"(const titles = )(\[.*?\])(?=;\n)")  # of a film, in its script
 _REPOSITORY = r"(?<=colab\.research\.google\.com/github/)[^/\s]+/[^/\s]+(?=/blob/)"
 
 
@@ -137,9 +138,13 @@ def translated(notebook, catalogue, language):
 
 def _say(output, words):
     """Put into a stored output what the package would say in another language. What a cell prints is its own."""
+
+    def titles(match):
+        return match[1] + json.dumps(list(map(words.said, json.loads(match[2]))), ensure_ascii=False)
+
     data = output.get("data", {})
     if "text/html" in data:
-        data["text/html"] = words.said_html("".join(data["text/html"]))
+        data["text/html"] = _TITLES.sub(titles, words.said_html("".join(data["text/html"])))
     if "text/html" in data or "image/png" in data:
         data["text/plain"] = "\n".join(map(words.said, "".join(data["text/plain"]).split("\n")))
     for shown in output.get("metadata", {}).values():

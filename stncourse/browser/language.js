@@ -1,19 +1,17 @@
 // What a page says, in the reader's language: as _language.py does it, which says more. The scripts say it in English; whatever
 // they put into an element is exchanged before it is seen.
 
-const SHORT = 8, LETTER = 10, LONGEST = 1000, SENTENCES = /(?<=[.:?!]) /g, ITEMS = /, |; | · | – | and the | [Aa]nd /g, FULL_STOPS = "。？！：，；";
+const SHORT = 8, LETTER = 100, LONGEST = 1000, MOST = 24, KEPT = 20000, SENTENCES = /(?<=[.:?!]) /g, ITEMS = /, |; | · | – | \+ | and the | [Aa]nd /g, FULL_STOPS = "。？！：，；";
 const SPOKEN = ["aria-label", "aria-valuetext", "alt", "title"]; // attributes that are read out
 const letters = (text) => text.match(/\p{L}/gu)?.length ?? 0;
-const kept = (limit, of) => {
-  const known = new Map();
-  return (text) => {
-    if (!known.has(text)) {
-      if (known.size >= limit) known.clear();
-      known.set(text, of(text));
-    }
-    return known.get(text);
-  };
-};
+
+const QUOTED = /'[^']*'|"[^"]*"|`[^`]*`|“[^”]*”/g;
+
+// Whether a text has words, and no number, outside of quotes.
+function isForeign(text) {
+  const bare = text.replace(QUOTED, "");
+  return letters(bare) > 0 && !/\d/.test(bare);
+}
 
 function templateOf([message, translation]) {
   const pieces = message.split(/\{\d+\}/), own = letters(pieces.join(""));
@@ -32,7 +30,11 @@ export function sayerOf(words) {
   const isSign = ([message]) => !letters(message), signs = new Map(all.filter(isSign));
   const plain = new Map(all.filter((each) => !withHoles(each) && !isSign(each)));
   const templates = all.filter(withHoles).map(templateOf);
-  const best = kept(2000, bestOf), whole = kept(2000, wholeOf);
+  const known = new Map();
+  const best = (text) => {
+    if (!known.has(text)) known.set(text, bestOf(text));
+    return known.get(text);
+  };
   const better = (one, other) => (other[0] >= one[0] ? other : one);
 
   function bestOf(text) { // [what it is worth, the translation]
@@ -41,9 +43,11 @@ export function sayerOf(words) {
       const [count, translation] = best(core);
       return [count, between(start, "") + translation + end];
     }
-    let gaps = [...text.matchAll(SENTENCES)];
-    if (!gaps.length) gaps = [...text.matchAll(ITEMS)];
-    const options = [whole(text), ...gaps.map((gap) => inARow(text, gap))];
+    const outside = ({ index }) => text.slice(0, index).split("`").length % 2; // none in code
+    let gaps = [...text.matchAll(SENTENCES)].filter(outside);
+    if (!gaps.length) gaps = [...text.matchAll(ITEMS)].filter(outside);
+    if (gaps.length > MOST) gaps = []; // more are somebody else's
+    const options = [...gaps.map((gap) => inARow(text, gap)), whole(text)]; // of equals the whole, else the last division
     if (text.endsWith(".")) { // a message may end without one
       const [count, translation] = best(text.slice(0, -1));
       options.unshift([count - 1, translation + (signs.get(".") ?? ".")]);
@@ -55,7 +59,7 @@ export function sayerOf(words) {
     return options.reduce(better);
   }
 
-  function wholeOf(text) {
+  function whole(text) {
     if (plain.has(text)) return [LETTER * Math.max(1, letters(text)), plain.get(text)];
     let found = [0, text];
     for (const template of templates) {
@@ -66,17 +70,20 @@ export function sayerOf(words) {
   }
 
   function filled({ own, inCode, translation }, given) {
+    if (given.some((text, i) => !inCode[i] && text.split("`").length % 2 === 0)) return null; // it would cut code in two
     const values = given.map((text, i) => (inCode[i] ? [0, text] : best(text)));
-    if (own < SHORT && given.some((text, i) => text.includes(" ") && !values[i][0] && !/\d/.test(text))) return null;
-    const swallowed = given.reduce((sum, text) => sum + [...text.matchAll(ITEMS)].length, 0);
-    const worth = values.reduce((sum, [each]) => sum + each, LETTER * own) - swallowed;
-    return [worth, translation.replace(/\{(\d+)\}/g, (_, number) => values[number][1])];
+    if (own < SHORT && given.some((text, i) => text.includes(" ") && !values[i][0] && isForeign(text))) return null;
+    // Items of a list that a hole swallows: better not, where there is a choice.
+    const items = given.reduce((sum, text, i) => sum + (values[i][0] ? [...text.matchAll(ITEMS)].length : 0), 0);
+    const worth = values.reduce((sum, [each]) => sum + each, LETTER * own) - 2 * items;
+    const said = translation.replace(/\{(\d+)\}/g, (_, number) => values[number][1]);
+    return [worth, said.replace(/(?<=[。？！：，；]) +/g, "")];
   }
 
   function inARow(text, { 0: gap, index }) {
     const [some, first] = whole(text.slice(0, index)), [others, rest] = best(text.slice(index + gap.length));
     const ofNumbers = /\d$/.test(text.slice(0, index)) && /^\d/.test(text.slice(index + gap.length)); // they keep their comma
-    return [some + others, first + (ofNumbers || !(some + others) ? gap : between(gap, first)) + rest];
+    return [some + others - 1, first + (ofNumbers || !(some + others) ? gap : between(gap, first)) + rest];
   }
 
   function between(gap, before) {
@@ -87,11 +94,18 @@ export function sayerOf(words) {
   const bestIn = (core) => (core && core.length <= LONGEST ? best(core) : [0]);
 
   return function say(text) {
+    if (known.size > KEPT) known.clear();
     if (/\S {2,}\S/.test(text)) return text.split(/(?<=\S)( {2,})(?=\S)/).map(say).join(""); // columns of a table
     const core = text.trim().replace(/\s+/g, " "), [count, translation] = bestIn(core);
     if (text.trim().includes("\n") && count < LETTER * letters(core)) return text.split("\n").map(say).join("\n");
     return count ? text.match(/^\s*/)[0] + translation + text.match(/\s*$/)[0] : text;
   };
+}
+
+// A text that is painted on a canvas, as the element around it says it.
+export function saidIn(node, text) {
+  while (node && !node.stnSays) node = node.parentNode;
+  return node ? node.stnSays(text) : text;
 }
 
 // Have an element say what it says in `words`, from now on.
@@ -114,6 +128,7 @@ export function speak(element, words) {
       if (node.hasAttribute(name)) change(node.getAttribute(name), (text) => node.setAttribute(name, text));
     node.childNodes.forEach(sayAll);
   }
+  element.stnSays = say;
   sayAll(element);
   new MutationObserver((changes) => {
     for (const { type, target, addedNodes } of changes)

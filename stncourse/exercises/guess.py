@@ -3,7 +3,7 @@
 import traitlets
 
 from stncourse import _check
-from stncourse._language import for_page, said
+from stncourse._language import for_page, wholly
 from stncourse.browser.scripts import joined
 from stncourse.browser.spoken import SpokenWidget
 from stncourse.exercises.engine.progress import kept_guess, record_guess
@@ -122,7 +122,7 @@ class Guess(SpokenWidget):
         self.name, self._kind, self._because = name, kind, because
         self._truth, self._is_known = truth, not callable(truth)
         self._asked = f"{kind.kind}: {question}"  # kept beside the guess: another question needs a guess of its own
-        own = {text: said(text) for text in (question, because, *kind.scene.get("choices", ()))}
+        own = {text: wholly(text) for text in (question, because, *kind.scene.get("choices", ()))}
         words = for_page() | {text: words for text, words in own.items() if words != text}
         super().__init__(words=words, question=question, kind=kind.kind, scene=kind.scene, committed=self._kept())
         self._is_open = True  # from here on, what is committed is a guess that somebody makes

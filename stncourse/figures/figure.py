@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from stncourse import _check
-from stncourse._language import said
+from stncourse._language import said, wholly
 from stncourse.figures.said_on import said_on
 from stncourse.figures.shown import as_tensor, shown
 
@@ -53,7 +53,7 @@ class Figure(matplotlib.figure.Figure):
             self.savefig(buffer, format="png", dpi=_FILE_DPI)
         width, height = (round(inches * _SCREEN_DPI) for inches in self.get_size_inches())
         # JupyterLab shows the first line of a folded output: it must not tell what is to be guessed.
-        alt, title = said(self.alt), said("Figure:")
+        alt, title = wholly(self.alt), said("Figure:")
         data = {"image/png": base64.b64encode(_small_png(buffer)).decode(), "text/plain": f"{title}\n{alt}"}
         return data, {"image/png": {"width": width, "height": height, "alt": alt}}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib.text
 from matplotlib import font_manager
 
-from stncourse._language import language, said
+from stncourse._language import language, wholly
 
 #: Some signs of a language, which tell whether a font has them.
 _SIGNS = {"zh_CN": "换网络采样", "ko": "변환격자틀"}
@@ -22,7 +22,7 @@ def said_on(figure):
     changed = []
     if font:
         for text in figure.findobj(matplotlib.text.Text):
-            english, words = text.get_text(), said(text.get_text())
+            english, words = text.get_text(), wholly(text.get_text())
             if words != english:
                 changed.append((text, english, text.get_fontfamily()))
                 text.set(text=words, fontfamily=[*text.get_fontfamily(), font])

@@ -1,5 +1,6 @@
 // The tool that draws: what is drawn on the pad is the image from there on, and the network follows it.
 
+import { saidIn } from "../browser/language.js";
 import { toPixels } from "../browser/stn.js";
 import { THICKNESS, inkOf, spoiled, widthOf } from "./ink.js";
 import { padOn } from "./pad.js";
@@ -117,7 +118,7 @@ function drawInvitation(pen, view) {
   const [a, b] = [-USUAL, USUAL], corners = [[a, a], [b, a], [b, b], [a, b], [a, a]];
   line(pen, corners.map(view.toPanel), "#8a8a8a", 1, [4, 4]);
   Object.assign(pen, { fillStyle: "#c8c8c8", font: "15px system-ui, sans-serif", textAlign: "center" });
-  pen.fillText("draw a digit here", INPUT / 2, INPUT / 2 + 5);
+  pen.fillText(saidIn(pen.canvas, "draw a digit here"), INPUT / 2, INPUT / 2 + 5);
 }
 
 const BUTTONS = { pen: "pen", eraser: "eraser", undo: "undo", clear: "clear", spoil: "spoil it" };

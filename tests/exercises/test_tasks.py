@@ -291,17 +291,17 @@ def test_an_error_names_the_exception_and_the_students_own_line():
         return grid(flat, size)
 
     message = check("affine_grid", attempt).message
-    assert "raised ValueError" in message or "raised RuntimeError" in message
+    assert "raised `ValueError" in message or "raised `RuntimeError" in message
     assert "`return F.affine_grid" in message  # `grid` is the student's own too
     message = check("affine_grid", lambda theta, size: stncourse.affine_grid(theta[0], size)).message
-    assert message.startswith("Your function raised ValueError: theta: expected")
+    assert message.startswith("Your function raised `ValueError: theta: expected")
     assert "lambda theta, size: stncourse.affine_grid(theta[0], size)" in message
     for error in (SystemExit, KeyboardInterrupt, GeneratorExit):
 
         def ends(theta, size, error=error):
             raise error
 
-        assert f"raised {error.__name__}" in check("affine_grid", ends).message
+        assert f"raised `{error.__name__}" in check("affine_grid", ends).message
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
@@ -722,7 +722,7 @@ def test_no_error_whatever_it_says_breaks_check(error, capsys):
         raise error()
 
     message = check("affine_grid", attempt).message
-    assert message.startswith(f"Your function raised {type(error()).__name__}")
+    assert message.startswith(f"Your function raised `{type(error()).__name__}")
     assert message.isprintable()
     assert message in capsys.readouterr().out
 

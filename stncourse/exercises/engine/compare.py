@@ -35,8 +35,8 @@ def difference(want, got, axes=""):
 def _list_difference(want, got):
     count, got = len(want["items"]), as_list(got)
     if got["kind"] != "list" or len(got["items"]) != count:
-        many = f" of {len(got['items'])} things" if got["kind"] == "list" else ""
-        return None, f"It returns {kind_of(got)}{many}; {count} things are asked for, as `return a, b`."
+        came = f"{kind_of(got)} of {len(got['items'])} things" if got["kind"] == "list" else kind_of(got)
+        return None, f"It returns {came}; {count} things are asked for, as `return a, b`."
     for number, (a, b) in enumerate(zip(want["items"], got["items"], strict=True), 1):
         if problem := difference(a, b):
             return problem[0], f"It returns {count} things. No. {number}: {problem[1]}"

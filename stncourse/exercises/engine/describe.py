@@ -12,7 +12,7 @@ def kind_of(value):
     if value["kind"] == "tensor":
         return value.get("text") or _check.describe(value["tensor"])
     if value["kind"] == "list":
-        return f"a {value['type']}"
+        return {"list": "a list", "tuple": "a tuple"}.get(value["type"]) or f"a {value['type']}"
     return words.get(value["kind"]) or value["text"]
 
 

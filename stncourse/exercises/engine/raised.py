@@ -41,7 +41,8 @@ def describe_error(error):
     name, text = name_of(type(error)), " ".join(_words_of(error).split())
     help_for_it = next((f" {help}" for words, help in _HELP.items() if re.search(words, text)), "")
     text = f": {text[:200]}" if text else ""
-    message = f"Your function raised {name}{text}."
+    raised = f"{name}{text}".replace("`", "'")
+    message = f"Your function raised `{raised}`."
     if where := _own_line(error):
         message += f" It happened in {where}."
     message += help_for_it

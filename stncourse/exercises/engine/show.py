@@ -15,7 +15,7 @@ _LOOK = {
 
 def show(exercise, verdict, note=""):
     """Show a Verdict, and its figures if it has some."""
-    lines = [*verdict.details, *([("note", readable(note))] if note else [])]
+    lines = [*verdict.details, *([("note", said(readable(note)))] if note else [])]
     figures = [draw() for draw in verdict.drawings]
     if _in_notebook():
         from IPython.display import display
@@ -28,7 +28,7 @@ def show(exercise, verdict, note=""):
     else:
         say(as_text(exercise.name, verdict.result, lines))
         for figure in figures:
-            say(f"  {figure!r}")
+            say(f"  {said(repr(figure))}")
 
 
 def as_text(name, result, lines=()):
