@@ -234,9 +234,10 @@ def as_html(text):
 
 
 def _is_foreign(text, found):
-    """Whether a text is several words, without a number or quotes, of which nothing was found."""
+    """Whether a text is several words, without a number or quotes, of which not all was found."""
     bare = _QUOTED.sub("", text)
-    return " " in text and not found[0] and _letters(bare) > 0 and not any(map(str.isdigit, bare))
+    some_letters = _letters(bare) > 0 and found[0] <= _LETTER * (_letters(bare) - 1)
+    return " " in text and some_letters and not any(map(str.isdigit, bare))
 
 
 def _letters(text):

@@ -36,13 +36,13 @@ _HOLE = "\0"  # stands for what is filled in
 #: Words that are said alone, and what joins others; any other single word is a name in the code.
 _ALONE = """
 , . : ; accuracy affine after and angle answer any attention become before bend blue both browser bulge class
-clear clockwise column columns corner counter-clockwise digit digits direction down drawing eight end epoch
-eraser expected family fold follow got horizon identity image input inputs it keystone large left left-right
-line linear loss medium mirror mirrored more neither nine none note off on or orange output outputs outside
-paper pen picture point points position preset printed projective pull reset right row rows ruler sampling
-select shape shear shift similarity six size small start step steps stop table target thick thin top-bottom
-transform truth turn unchanged undo up verdict weight weights you – Clinic Pause Play Playground Sampler
-Training Visualization
+clear clockwise column columns corner counter-clockwise difference digit digits direction down drawing eight end
+epoch eraser expected family fold follow got horizon identity image input inputs it keystone large left
+left-right line linear loss medium mirror mirrored more neither nine none note off on or orange output outputs
+outside paper pen picture point points position preset printed projective pull reset right row rows ruler
+sampling select shape shear shift similarity six size small start step steps stop table target thick thin
+top-bottom transform truth turn unchanged undo up verdict weight weights you yours – Clinic Pause Play
+Playground Sampler Training Visualization
 """
 #: What only the code reads.
 _CODE = re.compile(
@@ -56,12 +56,16 @@ _CODE = re.compile(
 
 
 def all_messages():
-    """Message -> where it is said, sorted by that: "page", where a browser says it."""
+    """Message -> where it is said: "page: …", where a browser says it. Some cannot be found by their looks."""
     found = {}
-    joints = "page: stncourse/browser/language.js", [".", ",", ";", ":", "–", "and"]
-    keys = "page: stncourse/playground/drawing.js", ["thin", "medium", "thick"]  # not in quotes there
-    kinds = "stncourse/_check.py", [f"{_HOLE} tensor of shape {_HOLE}"]
-    for place, texts in (joints, keys, kinds, (*_of_exercises(),), *_of_python(), *_of_notebooks(), *_of_scripts()):
+    elsewhere = (
+        ("page: stncourse/browser/language.js", [".", ",", ";", ":", "–", "and"]),
+        ("page: stncourse/playground/drawing.js", ["thin", "medium", "thick"]),  # not in quotes there
+        ("stncourse/exercises/tasks", ["a digit, the target", "what your θ makes of it", "the difference"]),
+        ("stncourse/exercises/tasks", ["yours", "difference"]),
+        ("stncourse/_check.py", [f"{_HOLE} tensor of shape {_HOLE}"]),
+    )
+    for place, texts in (*elsewhere, _of_exercises(), *_of_python(), *_of_notebooks(), *_of_scripts()):
         for text in texts:
             for message in pieces(text):
                 found.setdefault(message, []).append(place)

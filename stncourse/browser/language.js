@@ -7,10 +7,10 @@ const letters = (text) => text.match(/\p{L}/gu)?.length ?? 0;
 
 const QUOTED = /'[^']*'|"[^"]*"|`[^`]*`|“[^”]*”/g;
 
-// Whether a text has words, and no number, outside of quotes.
-function isForeign(text) {
-  const bare = text.replace(QUOTED, "");
-  return letters(bare) > 0 && !/\d/.test(bare);
+// Whether a text has words, and no number, outside of quotes, of which not all was found.
+function isForeign(text, worth) {
+  const bare = text.replace(QUOTED, ""), own = letters(bare);
+  return own > 0 && worth <= LETTER * (own - 1) && !/\d/.test(bare);
 }
 
 function templateOf([message, translation]) {
@@ -72,7 +72,7 @@ export function sayerOf(words) {
   function filled({ own, inCode, translation }, given) {
     if (given.some((text, i) => !inCode[i] && text.split("`").length % 2 === 0)) return null; // it would cut code in two
     const values = given.map((text, i) => (inCode[i] ? [0, text] : best(text)));
-    if (own < SHORT && given.some((text, i) => text.includes(" ") && !values[i][0] && isForeign(text))) return null;
+    if (own < SHORT && given.some((text, i) => text.includes(" ") && isForeign(text, values[i][0]))) return null;
     // Items of a list that a hole swallows: better not, where there is a choice.
     const items = given.reduce((sum, text, i) => sum + (values[i][0] ? [...text.matchAll(ITEMS)].length : 0), 0);
     const worth = values.reduce((sum, [each]) => sum + each, LETTER * own) - 2 * items;

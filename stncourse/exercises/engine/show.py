@@ -3,7 +3,7 @@
 import html
 import sys
 
-from stncourse._language import as_html, said
+from stncourse._language import as_html, said, wholly
 from stncourse.exercises.engine.safe_text import readable, say
 
 _LOOK = {
@@ -28,7 +28,7 @@ def show(exercise, verdict, note=""):
     else:
         say(as_text(exercise.name, verdict.result, lines))
         for figure in figures:
-            say(f"  {said(repr(figure))}")
+            say(f"  {said('Figure:')} {wholly(figure.alt)}")
 
 
 def as_text(name, result, lines=()):

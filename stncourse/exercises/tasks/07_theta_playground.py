@@ -28,8 +28,8 @@ def _draw(picture, target, got):
     panels = {"input": picture[0, 0], "target": target[0, 0]}
     if got is not None:
         panels |= {"yours": got[0, 0], "difference": (got - target)[0, 0].abs()}
-    words = "a digit, the target" + (", what your θ makes of it, the difference" if got is not None else "")
-    return pictures(panels, words)
+    more = ", what your θ makes of it, the difference" if got is not None else ""
+    return pictures(panels, f"a digit, the target{more}")
 
 
 _THE_DIGIT = {"picture": _picture, "warp": _warp, "draw": _draw, "tolerance": 0.008}
