@@ -96,7 +96,7 @@ def test_right_and_wrong_answers_have_their_verdicts_whatever_check_the_notebook
     wrong = line(graded, "affine_grid")
     assert (wrong["state"], wrong["mistake"]) == ("failed", "x and y swapped")
     assert wrong["message"] == next(m.message for m in find("affine_grid").mistakes if m.name == "x and y swapped")
-    assert "raised NameError" in line(graded, "pixel_centers")["message"]
+    assert "raised `NameError" in line(graded, "pixel_centers")["message"]
     assert line(graded, "color_between")["message"].startswith("It returns a text")
 
 
