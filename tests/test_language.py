@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 
 import ipywidgets
 import matplotlib.text
@@ -118,14 +117,13 @@ def test_a_text_is_found_among_the_messages(text, translation):
 
 
 @pytest.mark.parametrize("joint", [" and ", ", ", ". ", ": ", " to ", " of "])
-def test_a_text_of_somebody_elses_takes_no_time(joint, foreign):
+def test_a_text_of_somebody_elses_is_not_taken_apart_for_ever(joint, foreign):
     """Whatever is in it: a verdict has to come at once."""
     words = spoken.Words(spoken._catalogue(foreign)["page"] | spoken._catalogue(foreign)["python"])
     for text in (joint.join(f"w{i}" for i in range(90)), joint.join(f"at x {i}" for i in range(70))):
-        start = time.process_time()
         words.said(f"line 3 of its cell, `{text}`")
         words.said(text)
-        assert time.process_time() - start < 5  # it is some hundredths; it was minutes
+    assert len(words._known) < 2000, "the texts that were looked up; without a limit they grow with the cube"
 
 
 def test_a_text_that_may_be_somebody_elses_is_said_wholly_or_not_at_all():
